@@ -41,18 +41,11 @@ impl Kind {
     ];
 
     pub fn name(self) -> &'static str {
-        Kind::NAMES
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .expect("BUG: every kind has a name")
-            .1
+        Kind::NAMES.iter().find(|(kind, _)| *kind == self).expect("BUG: every kind has a name").1
     }
 
     pub fn parse(name: &str) -> Option<Kind> {
-        Kind::NAMES
-            .iter()
-            .find(|(_, n)| *n == name)
-            .map(|(kind, _)| *kind)
+        Kind::NAMES.iter().find(|(_, n)| *n == name).map(|(kind, _)| *kind)
     }
 }
 
@@ -132,25 +125,10 @@ impl Delta {
     pub fn between(old: &Value, new: &Value) -> Delta {
         match (old, new) {
             (Value::Set(before), Value::Set(after)) => {
-                let removed: Vec<Value> = before
-                    .iter()
-                    .filter(|v| !after.contains(v))
-                    .cloned()
-                    .collect();
-                let added: Vec<Value> = after
-                    .iter()
-                    .filter(|v| !before.contains(v))
-                    .cloned()
-                    .collect();
+                let removed: Vec<Value> = before.iter().filter(|v| !after.contains(v)).cloned().collect();
+                let added: Vec<Value> = after.iter().filter(|v| !before.contains(v)).cloned().collect();
                 let delta = Delta::Set { added, removed };
-                if delta.apply(old) == *new {
-                    delta
-                } else {
-                    Delta::Scalar {
-                        old: old.clone(),
-                        new: new.clone(),
-                    }
-                }
+                if delta.apply(old) == *new { delta } else { Delta::Scalar { old: old.clone(), new: new.clone() } }
             }
             (Value::Map(before), Value::Map(after)) => Delta::Map {
                 set: after
@@ -164,10 +142,7 @@ impl Delta {
                     .map(|(key, value)| (key.clone(), value.clone()))
                     .collect(),
             },
-            _ => Delta::Scalar {
-                old: old.clone(),
-                new: new.clone(),
-            },
+            _ => Delta::Scalar { old: old.clone(), new: new.clone() },
         }
     }
 
@@ -187,11 +162,7 @@ impl Delta {
                 for (key, _, value) in set {
                     map.insert(key.clone(), value.clone());
                 }
-                if map.is_empty() {
-                    Value::empty_map()
-                } else {
-                    Value::Map(Arc::new(map))
-                }
+                if map.is_empty() { Value::empty_map() } else { Value::Map(Arc::new(map)) }
             }
         }
     }
@@ -206,12 +177,9 @@ impl Body {
     /// Reads a payload of any schema ever written.
     pub fn from_payload(schema: u32, payload: &str) -> Result<Body, Unreadable> {
         if schema != SCHEMA {
-            return Err(Unreadable(format!(
-                "schema {schema} is newer than this version's {SCHEMA}"
-            )));
+            return Err(Unreadable(format!("schema {schema} is newer than this version's {SCHEMA}")));
         }
-        let json: Json =
-            serde_json::from_str(payload).map_err(|error| Unreadable(error.to_string()))?;
+        let json: Json = serde_json::from_str(payload).map_err(|error| Unreadable(error.to_string()))?;
         read_body(&json).ok_or_else(|| Unreadable("the payload does not fit its schema".into()))
     }
 }
@@ -283,11 +251,7 @@ struct Added<'a>(&'static [crate::model::Field], &'a [(usize, Value)]);
 
 impl Serialize for Added<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.1
-                .iter()
-                .map(|(index, value)| (self.0[*index].name, Stored(value))),
-        )
+        serializer.collect_map(self.1.iter().map(|(index, value)| (self.0[*index].name, Stored(value))))
     }
 }
 
@@ -295,11 +259,7 @@ struct Modified<'a>(&'static [crate::model::Field], &'a [(usize, Delta)]);
 
 impl Serialize for Modified<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.1
-                .iter()
-                .map(|(index, delta)| (self.0[*index].name, delta)),
-        )
+        serializer.collect_map(self.1.iter().map(|(index, delta)| (self.0[*index].name, delta)))
     }
 }
 
@@ -336,11 +296,7 @@ struct SetKeys<'a>(&'a [(Arc<str>, Option<Value>, Value)]);
 
 impl Serialize for SetKeys<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.0
-                .iter()
-                .map(|(key, old, new)| (&**key, (old.as_ref().map(Stored), Stored(new)))),
-        )
+        serializer.collect_map(self.0.iter().map(|(key, old, new)| (&**key, (old.as_ref().map(Stored), Stored(new)))))
     }
 }
 
@@ -357,9 +313,7 @@ impl Serialize for Stored<'_> {
             Value::String(text) => serializer.serialize_str(text),
             Value::Enum(name) => serializer.serialize_str(name),
             Value::Ref(reference) if reference.is_null() => serializer.serialize_str(""),
-            Value::Ref(reference) => {
-                reference.with_text(|text| serializer.serialize_str(&text["OpaqueRef:".len()..]))
-            }
+            Value::Ref(reference) => reference.with_text(|text| serializer.serialize_str(&text["OpaqueRef:".len()..])),
             Value::Set(values) => {
                 let mut sequence = serializer.serialize_seq(Some(values.len()))?;
                 for value in values.iter() {
@@ -367,37 +321,19 @@ impl Serialize for Stored<'_> {
                 }
                 sequence.end()
             }
-            Value::Map(map) => {
-                serializer.collect_map(map.iter().map(|(key, value)| (&**key, Stored(value))))
-            }
+            Value::Map(map) => serializer.collect_map(map.iter().map(|(key, value)| (&**key, Stored(value)))),
         }
     }
 }
 
 fn read_body(json: &Json) -> Option<Body> {
-    let text = |name: &str| {
-        json.get(name)
-            .and_then(Json::as_str)
-            .map(Arc::from)
-            .unwrap_or_default()
-    };
-    let mut body = Body {
-        address: text("address"),
-        auth: text("auth"),
-        ..Body::default()
-    };
+    let text = |name: &str| json.get(name).and_then(Json::as_str).map(Arc::from).unwrap_or_default();
+    let mut body = Body { address: text("address"), auth: text("auth"), ..Body::default() };
     if let Some(args) = json.get("args") {
-        body.args = args
-            .as_object()?
-            .iter()
-            .map(|(name, value)| (Arc::from(&**name), value.clone()))
-            .collect();
+        body.args = args.as_object()?.iter().map(|(name, value)| (Arc::from(&**name), value.clone())).collect();
     }
     if let Some(error) = json.get("error") {
-        let texts = error
-            .as_array()?
-            .iter()
-            .map(|text| text.as_str().map(str::to_string));
+        let texts = error.as_array()?.iter().map(|text| text.as_str().map(str::to_string));
         body.error = texts.collect::<Option<_>>()?;
     }
     if let Some(task) = json.get("task") {
@@ -405,11 +341,7 @@ fn read_body(json: &Json) -> Option<Body> {
     }
     body.repeated = json.get("repeated").and_then(Json::as_u64).unwrap_or(0);
     if let Some(changes) = json.get("changes") {
-        body.changes = changes
-            .as_array()?
-            .iter()
-            .map(read_change)
-            .collect::<Option<_>>()?;
+        body.changes = changes.as_array()?.iter().map(read_change).collect::<Option<_>>()?;
     }
     Some(body)
 }
@@ -419,34 +351,21 @@ fn read_change(json: &Json) -> Option<Change> {
     let reference = Ref::parse_uuid(json.get("ref")?.as_str()?)?;
     let fields = || json.get("fields")?.as_object();
     let operation = match json.get("op")?.as_str()? {
-        "add" => Operation::Add(
-            fields()?
-                .iter()
-                .map(|(name, json)| read_added(class, name, json))
-                .collect::<Option<_>>()?,
-        ),
+        "add" => {
+            Operation::Add(fields()?.iter().map(|(name, json)| read_added(class, name, json)).collect::<Option<_>>()?)
+        }
         "mod" => Operation::Mod(
-            fields()?
-                .iter()
-                .map(|(name, json)| read_modified(class, name, json))
-                .collect::<Option<_>>()?,
+            fields()?.iter().map(|(name, json)| read_modified(class, name, json)).collect::<Option<_>>()?,
         ),
         "del" => Operation::Del,
         _ => return None,
     };
-    Some(Change {
-        class,
-        reference,
-        operation,
-    })
+    Some(Change { class, reference, operation })
 }
 
 fn read_added(class: ClassId, name: &str, json: &Json) -> Option<(usize, Value)> {
     let index = MODEL.field(class, name)?;
-    Some((
-        index,
-        value::from_json(CLASSES[class as usize].fields[index].ty, json)?,
-    ))
+    Some((index, value::from_json(CLASSES[class as usize].fields[index].ty, json)?))
 }
 
 fn read_modified(class: ClassId, name: &str, json: &Json) -> Option<(usize, Delta)> {
@@ -457,23 +376,13 @@ fn read_modified(class: ClassId, name: &str, json: &Json) -> Option<(usize, Delt
 
 fn read_delta(ty: Ty, json: &Json) -> Option<Delta> {
     if let Some(new) = json.get("new") {
-        return Some(Delta::Scalar {
-            old: value::from_json(ty, json.get("old")?)?,
-            new: value::from_json(ty, new)?,
-        });
+        return Some(Delta::Scalar { old: value::from_json(ty, json.get("old")?)?, new: value::from_json(ty, new)? });
     }
     let values = |name: &str, of: Ty| -> Option<Vec<Value>> {
-        json.get(name)?
-            .as_array()?
-            .iter()
-            .map(|json| value::from_json(of, json))
-            .collect()
+        json.get(name)?.as_array()?.iter().map(|json| value::from_json(of, json)).collect()
     };
     match ty {
-        Ty::Set(of) => Some(Delta::Set {
-            added: values("added", *of)?,
-            removed: values("removed", *of)?,
-        }),
+        Ty::Set(of) => Some(Delta::Set { added: values("added", *of)?, removed: values("removed", *of)? }),
         Ty::Map(_, of) => {
             let set = json.get("set")?.as_object()?.iter().map(|(key, pair)| {
                 let old = match pair.get(0)? {
@@ -483,12 +392,8 @@ fn read_delta(ty: Ty, json: &Json) -> Option<Delta> {
                 Some((Arc::from(&**key), old, value::from_json(*of, pair.get(1)?)?))
             });
             let removed = json.get("removed")?.as_object()?.iter();
-            let removed =
-                removed.map(|(key, old)| Some((Arc::from(&**key), value::from_json(*of, old)?)));
-            Some(Delta::Map {
-                set: set.collect::<Option<_>>()?,
-                removed: removed.collect::<Option<_>>()?,
-            })
+            let removed = removed.map(|(key, old)| Some((Arc::from(&**key), value::from_json(*of, old)?)));
+            Some(Delta::Map { set: set.collect::<Option<_>>()?, removed: removed.collect::<Option<_>>()? })
         }
         _ => None,
     }

@@ -49,9 +49,7 @@ impl Ref {
             return use_text("OpaqueRef:NULL");
         }
         let mut buffer = *b"OpaqueRef:00000000-0000-0000-0000-000000000000";
-        uuid::Uuid::from_bytes(self.0)
-            .as_hyphenated()
-            .encode_lower(&mut buffer[Ref::PREFIX.len()..]);
+        uuid::Uuid::from_bytes(self.0).as_hyphenated().encode_lower(&mut buffer[Ref::PREFIX.len()..]);
         use_text(std::str::from_utf8(&buffer).expect("BUG: hexadecimal digits are UTF-8"))
     }
 }
@@ -107,32 +105,17 @@ impl Value {
     }
 
     pub fn text(text: &str) -> Value {
-        if text.is_empty() {
-            Value::String(EMPTY_TEXT.clone())
-        } else {
-            Value::String(Arc::from(text))
-        }
+        if text.is_empty() { Value::String(EMPTY_TEXT.clone()) } else { Value::String(Arc::from(text)) }
     }
 
     pub fn set(values: impl IntoIterator<Item = Value>) -> Value {
         let values: Vec<Value> = values.into_iter().collect();
-        if values.is_empty() {
-            Value::empty_set()
-        } else {
-            Value::Set(Arc::from(values))
-        }
+        if values.is_empty() { Value::empty_set() } else { Value::Set(Arc::from(values)) }
     }
 
     pub fn map<K: AsRef<str>>(entries: impl IntoIterator<Item = (K, Value)>) -> Value {
-        let map: Map = entries
-            .into_iter()
-            .map(|(key, value)| (Arc::from(key.as_ref()), value))
-            .collect();
-        if map.is_empty() {
-            Value::empty_map()
-        } else {
-            Value::Map(Arc::new(map))
-        }
+        let map: Map = entries.into_iter().map(|(key, value)| (Arc::from(key.as_ref()), value)).collect();
+        if map.is_empty() { Value::empty_map() } else { Value::Map(Arc::new(map)) }
     }
 
     /// The text of a string or of an enum's value; empty for anything else.
@@ -170,9 +153,7 @@ impl Value {
         let mut found = match (self, ty) {
             (Value::Ref(reference), Ty::Ref(_)) => vec![*reference],
             (Value::Set(values), Ty::Set(Ty::Ref(_))) => values.iter().map(Value::as_ref).collect(),
-            (Value::Map(map), Ty::Map(Ty::Ref(_), _)) => {
-                map.keys().filter_map(|key| Ref::parse(key)).collect()
-            }
+            (Value::Map(map), Ty::Map(Ty::Ref(_), _)) => map.keys().filter_map(|key| Ref::parse(key)).collect(),
             (Value::Map(map), Ty::Map(_, Ty::Ref(_))) => map.values().map(Value::as_ref).collect(),
             _ => Vec::new(),
         };
@@ -322,16 +303,10 @@ pub fn default_value(ty: Ty, default: Option<Default>) -> Value {
         Some(Default::Empty | Default::Null | Default::Epoch) => zero(ty),
         Some(Default::Text(text)) => literal(ty, text),
         Some(Default::Set(texts)) => {
-            let Ty::Set(of) = ty else {
-                panic!("BUG: a set as the default of {ty}")
-            };
+            let Ty::Set(of) = ty else { panic!("BUG: a set as the default of {ty}") };
             Value::set(texts.iter().map(|text| literal(*of, text)))
         }
-        Some(Default::Map(entries)) => Value::map(
-            entries
-                .iter()
-                .map(|(key, value)| (*key, Value::text(value))),
-        ),
+        Some(Default::Map(entries)) => Value::map(entries.iter().map(|(key, value)| (*key, Value::text(value)))),
     }
 }
 
@@ -342,10 +317,7 @@ fn literal(ty: Ty, text: &'static str) -> Value {
         Ty::Int => Value::Int(bare.parse().expect("BUG: a default that is no integer")),
         Ty::Float => Value::Float(bare.parse().expect("BUG: a default that is no number")),
         Ty::String => Value::text(bare),
-        Ty::Enum(def) => Value::Enum(
-            def.intern(bare)
-                .expect("BUG: a default that is no value of its enum"),
-        ),
+        Ty::Enum(def) => Value::Enum(def.intern(bare).expect("BUG: a default that is no value of its enum")),
         Ty::Option(of) => literal(*of, text),
         other => panic!("BUG: a literal as the default of {other}"),
     }
@@ -357,13 +329,7 @@ pub type Record = Box<[Value]>;
 static DEFAULTS: LazyLock<Vec<Record>> = LazyLock::new(|| {
     CLASSES
         .iter()
-        .map(|class| {
-            class
-                .fields
-                .iter()
-                .map(|field| default_value(field.ty, field.default))
-                .collect()
-        })
+        .map(|class| class.fields.iter().map(|field| default_value(field.ty, field.default)).collect())
         .collect()
 });
 
@@ -379,43 +345,31 @@ pub fn check(name: &str, ty: Ty, value: Value) -> Result<Value, ApiError> {
     Ok(match (ty, value) {
         (Ty::Void, _) => Value::Void,
         (Ty::Bool, Value::Bool(value)) => Value::Bool(value),
-        (Ty::Bool, Value::String(text)) if &*text == "true" || &*text == "false" => {
-            Value::Bool(&*text == "true")
-        }
+        (Ty::Bool, Value::String(text)) if &*text == "true" || &*text == "false" => Value::Bool(&*text == "true"),
         (Ty::Int, Value::Int(value)) => Value::Int(value),
         (Ty::Int, Value::String(text)) => Value::Int(text.trim().parse().map_err(|_| wrong())?),
         (Ty::Float, Value::Float(value)) if value.is_finite() => Value::Float(value),
         (Ty::Float, Value::Int(value)) => Value::Float(value as f64),
-        (Ty::Float, Value::String(text)) => Value::Float(
-            text.trim()
-                .parse()
-                .ok()
-                .filter(|value: &f64| value.is_finite())
-                .ok_or_else(wrong)?,
-        ),
+        (Ty::Float, Value::String(text)) => {
+            Value::Float(text.trim().parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(wrong)?)
+        }
         (Ty::DateTime, Value::Time(value)) => Value::Time(value),
         (Ty::DateTime, Value::String(text)) => Value::Time(parse_time(&text).ok_or_else(wrong)?),
         (Ty::String, Value::String(text)) => Value::String(text),
         (Ty::Enum(def), Value::String(text)) => match def.intern(&text) {
             Some(value) => Value::Enum(value),
             None => {
-                return Err(codes::VALUE_NOT_SUPPORTED(
-                    name,
-                    &*text,
-                    format!("not a value of {}", def.name),
-                ));
+                return Err(codes::VALUE_NOT_SUPPORTED(name, &*text, format!("not a value of {}", def.name)));
             }
         },
         (Ty::Enum(def), Value::Enum(text)) => Value::Enum(def.intern(text).ok_or_else(wrong)?),
-        (Ty::Ref(class), Value::String(text)) => Value::Ref(
-            Ref::parse(&text).ok_or_else(|| codes::HANDLE_INVALID(class.name(), &*text))?,
-        ),
+        (Ty::Ref(class), Value::String(text)) => {
+            Value::Ref(Ref::parse(&text).ok_or_else(|| codes::HANDLE_INVALID(class.name(), &*text))?)
+        }
         (Ty::Ref(_), Value::Ref(reference)) => Value::Ref(reference),
         (Ty::Set(of), Value::Set(values)) => {
-            let checked: Result<Vec<Value>, ApiError> = values
-                .iter()
-                .map(|value| check(name, *of, value.clone()))
-                .collect();
+            let checked: Result<Vec<Value>, ApiError> =
+                values.iter().map(|value| check(name, *of, value.clone())).collect();
             Value::set(checked?)
         }
         (Ty::Map(key, of), Value::Map(map)) => {
@@ -436,17 +390,15 @@ pub fn check(name: &str, ty: Ty, value: Value) -> Result<Value, ApiError> {
 /// Makes a value written in our own code fit a field: a text becomes the enum's value of that name.
 pub fn adopt(ty: Ty, value: Value) -> Value {
     match (ty, value) {
-        (Ty::Enum(def), Value::String(text)) => Value::Enum(
-            def.intern(&text)
-                .unwrap_or_else(|| panic!("BUG: {text:?} is no {}", def.name)),
-        ),
+        (Ty::Enum(def), Value::String(text)) => {
+            Value::Enum(def.intern(&text).unwrap_or_else(|| panic!("BUG: {text:?} is no {}", def.name)))
+        }
         (Ty::Set(of @ Ty::Enum(_)), Value::Set(values)) => {
             Value::set(values.iter().map(|value| adopt(*of, value.clone())))
         }
-        (Ty::Map(_, of @ Ty::Enum(_)), Value::Map(map)) => Value::map(
-            map.iter()
-                .map(|(key, value)| (key, adopt(*of, value.clone()))),
-        ),
+        (Ty::Map(_, of @ Ty::Enum(_)), Value::Map(map)) => {
+            Value::map(map.iter().map(|(key, value)| (key, adopt(*of, value.clone()))))
+        }
         (Ty::DateTime, Value::Int(micros)) => Value::Time(micros),
         (_, value) => value,
     }
@@ -460,19 +412,9 @@ pub fn format_time(micros: Micros) -> String {
 
 /// Reads `YYYYMMDDThh:mm:ss`, with or without `Z`, with or without dashes.
 pub fn parse_time(text: &str) -> Option<Micros> {
-    let compact: String = text
-        .trim()
-        .trim_end_matches('Z')
-        .chars()
-        .filter(|c| *c != '-')
-        .collect();
+    let compact: String = text.trim().trim_end_matches('Z').chars().filter(|c| *c != '-').collect();
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H:%M:%S", &compact).ok()?;
-    Some(
-        time.to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()?
-            .timestamp()
-            .as_microsecond(),
-    )
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
 }
 
 /// The persisted form of a value. Times are microseconds, references bare uuids, null references "".
@@ -487,11 +429,7 @@ pub fn to_json(value: &Value) -> Json {
         Value::Ref(reference) if reference.is_null() => Json::from(""),
         Value::Ref(reference) => Json::from(reference.uuid_text()),
         Value::Set(values) => Json::Array(values.iter().map(to_json).collect()),
-        Value::Map(map) => Json::Object(
-            map.iter()
-                .map(|(key, value)| (key.to_string(), to_json(value)))
-                .collect(),
-        ),
+        Value::Map(map) => Json::Object(map.iter().map(|(key, value)| (key.to_string(), to_json(value))).collect()),
     }
 }
 
@@ -507,17 +445,11 @@ pub fn from_json(ty: Ty, json: &Json) -> Option<Value> {
         (Ty::Enum(def), Json::String(text)) => Value::Enum(def.intern(text)?),
         (Ty::Ref(_), Json::String(text)) if text.is_empty() => Value::Ref(Ref::NULL),
         (Ty::Ref(_), Json::String(text)) => Value::Ref(Ref::parse_uuid(text)?),
-        (Ty::Set(of), Json::Array(values)) => Value::set(
-            values
-                .iter()
-                .map(|value| from_json(*of, value))
-                .collect::<Option<Vec<_>>>()?,
-        ),
+        (Ty::Set(of), Json::Array(values)) => {
+            Value::set(values.iter().map(|value| from_json(*of, value)).collect::<Option<Vec<_>>>()?)
+        }
         (Ty::Map(_, of), Json::Object(map)) => {
-            let entries: Option<Vec<_>> = map
-                .iter()
-                .map(|(key, value)| Some((key, from_json(*of, value)?)))
-                .collect();
+            let entries: Option<Vec<_>> = map.iter().map(|(key, value)| Some((key, from_json(*of, value)?))).collect();
             Value::map(entries?)
         }
         (Ty::Option(_), Json::Null) => Value::Absent,

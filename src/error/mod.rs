@@ -14,10 +14,7 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(code: &'static str, params: Vec<String>) -> ApiError {
-        ApiError {
-            code,
-            params: params.into(),
-        }
+        ApiError { code, params: params.into() }
     }
 }
 

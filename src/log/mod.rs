@@ -133,17 +133,10 @@ pub trait Port: Send + 'static {
     ) -> impl Future<Output = Appended> + Send;
 
     /// Rows behind `after`, in order, at most `limit`.
-    fn read(
-        &mut self,
-        after: u64,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Row>, StorageError>> + Send;
+    fn read(&mut self, after: u64, limit: usize) -> impl Future<Output = Result<Vec<Row>, StorageError>> + Send;
 
     fn head(&mut self) -> impl Future<Output = Result<Head, StorageError>> + Send;
 
     /// A secret by its id; `None` once it was erased.
-    fn secret(
-        &mut self,
-        id: crate::value::Ref,
-    ) -> impl Future<Output = Result<Option<Sealed>, StorageError>> + Send;
+    fn secret(&mut self, id: crate::value::Ref) -> impl Future<Output = Result<Option<Sealed>, StorageError>> + Send;
 }

@@ -48,19 +48,13 @@ pub struct Message {
 impl Message {
     /// How many parameters must be given (the session not counted).
     pub fn required(&self) -> usize {
-        self.params
-            .iter()
-            .position(|param| param.default.is_some())
-            .unwrap_or(self.params.len())
+        self.params.iter().position(|param| param.default.is_some()).unwrap_or(self.params.len())
     }
 
     /// Reads only: answered from a view, appends no event.
     pub fn reads(&self) -> bool {
         use Implied::*;
-        matches!(
-            self.implied,
-            Some(Get(_) | GetByUuid | GetByNameLabel | GetRecord | GetAll | GetAllRecords)
-        )
+        matches!(self.implied, Some(Get(_) | GetByUuid | GetByNameLabel | GetRecord | GetAll | GetAllRecords))
     }
 }
 
@@ -111,23 +105,11 @@ impl Model {
     fn build() -> Model {
         let fields: Vec<HashMap<&'static str, usize>> = CLASSES
             .iter()
-            .map(|class| {
-                class
-                    .fields
-                    .iter()
-                    .enumerate()
-                    .map(|(index, field)| (field.name, index))
-                    .collect()
-            })
+            .map(|class| class.fields.iter().enumerate().map(|(index, field)| (field.name, index)).collect())
             .collect();
-        let by_lower_case: HashMap<String, ClassId> = CLASSES
-            .iter()
-            .map(|class| (class.name.to_ascii_lowercase(), class.id))
-            .collect();
-        let mut far: Vec<Vec<_>> = CLASSES
-            .iter()
-            .map(|class| vec![None; class.fields.len()])
-            .collect();
+        let by_lower_case: HashMap<String, ClassId> =
+            CLASSES.iter().map(|class| (class.name.to_ascii_lowercase(), class.id)).collect();
+        let mut far: Vec<Vec<_>> = CLASSES.iter().map(|class| vec![None; class.fields.len()]).collect();
         let mut near = far.clone();
         for class in CLASSES {
             for (index, field) in class.fields.iter().enumerate() {
@@ -149,25 +131,13 @@ impl Model {
             by_name.insert(message.full_name.to_string(), index);
             by_name.insert(format!("{}_{}", message.class.name(), message.name), index);
         }
-        Model {
-            messages,
-            by_name,
-            fields,
-            far,
-            near,
-            by_lower_case,
-        }
+        Model { messages, by_name, fields, far, near, by_lower_case }
     }
 }
 
 fn add_messages(class: &'static Class, messages: &mut Vec<Message>) {
     let first = messages.len();
-    messages.extend(
-        class
-            .messages
-            .iter()
-            .map(|declaration| declared(class, declaration)),
-    );
+    messages.extend(class.messages.iter().map(|declaration| declared(class, declaration)));
     if class.flags.nothing_implied {
         return;
     }
@@ -179,9 +149,7 @@ fn add_messages(class: &'static Class, messages: &mut Vec<Message>) {
         }
     }
     for message in derived {
-        let spoken_for = messages[first..]
-            .iter()
-            .any(|other| other.name == message.name);
+        let spoken_for = messages[first..].iter().any(|other| other.name == message.name);
         if !spoken_for {
             messages.push(message);
         }
@@ -209,11 +177,7 @@ fn declared(class: &'static Class, declaration: &'static Declaration) -> Message
 
 /// Who may read objects of the class.
 fn readers(class: &Class) -> Roles {
-    if class.flags.hidden {
-        Roles::pool_operator
-    } else {
-        Roles::read_only
-    }
+    if class.flags.hidden { Roles::pool_operator } else { Roles::read_only }
 }
 
 fn class_messages(class: &'static Class, out: &mut Vec<Message>) {
@@ -221,153 +185,50 @@ fn class_messages(class: &'static Class, out: &mut Vec<Message>) {
     let reference = Ty::Ref(class.id);
     let record = Ty::Record(class.id);
     let mut add = |implied, name: &'static str, params: &[(&'static str, Ty)], result, roles| {
-        out.push(make(
-            class,
-            name.to_string(),
-            params,
-            result,
-            roles,
-            implied,
-            class.flags.lifecycle,
-        ));
+        out.push(make(class, name.to_string(), params, result, roles, implied, class.flags.lifecycle));
     };
-    add(
-        Implied::GetByUuid,
-        "get_by_uuid",
-        &[("uuid", Ty::String)],
-        reference,
-        readers,
-    );
-    add(
-        Implied::GetRecord,
-        "get_record",
-        &[("self", reference)],
-        record,
-        readers,
-    );
+    add(Implied::GetByUuid, "get_by_uuid", &[("uuid", Ty::String)], reference, readers);
+    add(Implied::GetRecord, "get_record", &[("self", reference)], record, readers);
     if class.fields.iter().any(|field| field.name == "name_label") {
         let set = Ty::Set(leaked(reference));
-        add(
-            Implied::GetByNameLabel,
-            "get_by_name_label",
-            &[("label", Ty::String)],
-            set,
-            readers,
-        );
+        add(Implied::GetByNameLabel, "get_by_name_label", &[("label", Ty::String)], set, readers);
     }
     if !class.flags.no_get_all {
-        add(
-            Implied::GetAll,
-            "get_all",
-            &[],
-            Ty::Set(leaked(reference)),
-            readers,
-        );
+        add(Implied::GetAll, "get_all", &[], Ty::Set(leaked(reference)), readers);
         let records = Ty::Map(leaked(reference), leaked(record));
-        add(
-            Implied::GetAllRecords,
-            "get_all_records",
-            &[],
-            records,
-            readers,
-        );
+        add(Implied::GetAllRecords, "get_all_records", &[], records, readers);
     }
     if class.flags.create {
-        add(
-            Implied::Create,
-            "create",
-            &[("args", record)],
-            reference,
-            writers,
-        );
+        add(Implied::Create, "create", &[("args", record)], reference, writers);
     }
     if class.flags.destroy {
-        add(
-            Implied::Destroy,
-            "destroy",
-            &[("self", reference)],
-            Ty::Void,
-            writers,
-        );
+        add(Implied::Destroy, "destroy", &[("self", reference)], Ty::Void, writers);
     }
 }
 
-fn field_messages(
-    class: &'static Class,
-    index: usize,
-    field: &'static Field,
-    out: &mut Vec<Message>,
-) {
-    let writers = field
-        .flags
-        .by
-        .or(class.flags.by)
-        .unwrap_or(Roles::pool_admin);
+fn field_messages(class: &'static Class, index: usize, field: &'static Field, out: &mut Vec<Message>) {
+    let writers = field.flags.by.or(class.flags.by).unwrap_or(Roles::pool_admin);
     let this = ("self", Ty::Ref(class.id));
     let mut add = |implied, name: String, params: &[(&'static str, Ty)], result, roles| {
-        out.push(make(
-            class,
-            name,
-            params,
-            result,
-            roles,
-            implied,
-            field.flags.lifecycle,
-        ));
+        out.push(make(class, name, params, result, roles, implied, field.flags.lifecycle));
     };
     if !field.flags.secret {
-        add(
-            Implied::Get(index),
-            format!("get_{}", field.name),
-            &[this],
-            field.ty,
-            readers(class),
-        );
+        add(Implied::Get(index), format!("get_{}", field.name), &[this], field.ty, readers(class));
     }
     if field.qualifier != Qualifier::RW {
         return;
     }
-    add(
-        Implied::Set(index),
-        format!("set_{}", field.name),
-        &[this, ("value", field.ty)],
-        Ty::Void,
-        writers,
-    );
+    add(Implied::Set(index), format!("set_{}", field.name), &[this, ("value", field.ty)], Ty::Void, writers);
     match field.ty {
         Ty::Map(key, value) => {
             let params = [this, ("key", *key), ("value", *value)];
-            add(
-                Implied::AddTo(index),
-                format!("add_to_{}", field.name),
-                &params,
-                Ty::Void,
-                writers,
-            );
-            add(
-                Implied::RemoveFrom(index),
-                format!("remove_from_{}", field.name),
-                &params[..2],
-                Ty::Void,
-                writers,
-            );
+            add(Implied::AddTo(index), format!("add_to_{}", field.name), &params, Ty::Void, writers);
+            add(Implied::RemoveFrom(index), format!("remove_from_{}", field.name), &params[..2], Ty::Void, writers);
         }
         Ty::Set(of) => {
             let params = [this, ("value", *of)];
-            add(
-                Implied::Add(index),
-                format!("add_{}", field.name),
-                &params,
-                Ty::Void,
-                writers,
-            );
-            add(
-                Implied::Remove(index),
-                format!("remove_{}", field.name),
-                &params,
-                Ty::Void,
-                writers,
-            );
+            add(Implied::Add(index), format!("add_{}", field.name), &params, Ty::Void, writers);
+            add(Implied::Remove(index), format!("remove_{}", field.name), &params, Ty::Void, writers);
         }
         _ => {}
     }
@@ -382,14 +243,7 @@ fn make(
     implied: Implied,
     lifecycle: Lifecycle,
 ) -> Message {
-    let params: Vec<Param> = params
-        .iter()
-        .map(|(name, ty)| Param {
-            name,
-            ty: *ty,
-            default: None,
-        })
-        .collect();
+    let params: Vec<Param> = params.iter().map(|(name, ty)| Param { name, ty: *ty, default: None }).collect();
     Message {
         class: class.id,
         full_name: leak(format!("{}.{name}", class.name)),

@@ -250,10 +250,7 @@ impl<C: Declared, T> Key<C, T> {
         let mut at = 0;
         while at < fields.len() {
             if same(fields[at].name.as_bytes(), name.as_bytes()) {
-                return Key {
-                    index: at,
-                    marker: PhantomData,
-                };
+                return Key { index: at, marker: PhantomData };
             }
             at += 1;
         }
@@ -268,11 +265,7 @@ impl<C: Declared, T> Key<C, T> {
 /// The name without the `r#` that a Rust keyword needs.
 pub const fn bare(name: &'static str) -> &'static str {
     let bytes = name.as_bytes();
-    if bytes.len() > 2 && bytes[0] == b'r' && bytes[1] == b'#' {
-        name.split_at(2).1
-    } else {
-        name
-    }
+    if bytes.len() > 2 && bytes[0] == b'r' && bytes[1] == b'#' { name.split_at(2).1 } else { name }
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {

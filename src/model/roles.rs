@@ -5,15 +5,8 @@
 pub struct Roles(pub u8);
 
 /// The published names, in the order of [`Roles`]' bits.
-pub const ROLE_NAMES: [&str; 7] = [
-    "pool-admin",
-    "pool-operator",
-    "vm-power-admin",
-    "vm-admin",
-    "vm-operator",
-    "client-cert",
-    "read-only",
-];
+pub const ROLE_NAMES: [&str; 7] =
+    ["pool-admin", "pool-operator", "vm-power-admin", "vm-admin", "vm-operator", "client-cert", "read-only"];
 
 const CLIENT_CERT: u8 = 1 << 5;
 
@@ -34,10 +27,7 @@ impl Roles {
 
     /// The set of the one role of that name.
     pub fn one(name: &str) -> Option<Roles> {
-        ROLE_NAMES
-            .iter()
-            .position(|n| *n == name)
-            .map(|bit| Roles(1 << bit))
+        ROLE_NAMES.iter().position(|n| *n == name).map(|bit| Roles(1 << bit))
     }
 
     pub const fn union(self, other: Roles) -> Roles {
@@ -49,10 +39,6 @@ impl Roles {
     }
 
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        ROLE_NAMES
-            .iter()
-            .enumerate()
-            .filter(move |(bit, _)| self.0 & (1 << bit) != 0)
-            .map(|(_, name)| *name)
+        ROLE_NAMES.iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| *name)
     }
 }
