@@ -1,7 +1,11 @@
 //! xenledger: an event-sourced XenAPI server.
 #![allow(dead_code)]
+pub mod command;
 pub mod error;
 pub mod event;
 pub mod log;
 pub mod model;
 pub mod value;
+pub mod views;
+pub mod wire;
+pub mod world;

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod hash;
+pub mod writer;
 
 use crate::event::{Body, Event, Kind, Unreadable};
 use crate::value::Micros;

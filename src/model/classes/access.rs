@@ -103,7 +103,23 @@ class! {
         RO subtask_of: Ref<task> = null;
         RO subtasks: Set<Ref<task>> => task.subtask_of;
         RO backtrace: String = "()";
+        /// How far the operation had come when it ended; `progress` is 1 then.
+        RO progress_at_end: Float = 0.0, extension;
         RO session: Ref<session> = null, internal;
+        /// The principal that began it, who may cancel and destroy it.
+        RO owner: String = "", internal;
+        /// The message to carry out; empty for a task that a client created.
+        RO operation: String = "", internal;
+        /// The call's arguments, as a JSON array in their persisted form.
+        RO arguments: String = "", internal;
+        /// The object that the operation is about.
+        RO object: String = "", internal;
+        /// The objects held until the end, as CLASS/REF.
+        RO locks: Set<String> = {}, internal;
+        /// When the operation is ended with an error if it has not ended by itself.
+        RO deadline: DateTime = epoch, internal;
+        /// Somebody waits on the line; the task goes soon after its end.
+        RO synchronous: Bool = false, internal;
     }
     messages {
         fn set_other_config(self: Ref<task>, value: Map<String, String>) -> Void as read_only, prototyped;

@@ -1,0 +1,256 @@
+//! Deciding: a view and a command in, an event or a refusal out. Pure: ids
+//! come from the command's seed, time from its `now`.
+//!
+//! One file per family binds a function to each message that the model does
+//! not imply; [`generic`] serves the implied ones. Must never know storage,
+//! sockets, or the hypervisor: slow work happens before or after.
+//!
+//! ```text
+//!   decide(view, command) ─┬─ Err(ApiError)                        nothing happened
+//!                          ├─ Ok(event)                            done, with its result
+//!                          └─ Ok(event with a pending task)        an operation for the reconciler
+//! ```
+
+pub mod draft;
+pub mod generic;
+pub mod host;
+pub mod message;
+pub mod network;
+pub mod operation;
+pub mod session;
+pub mod storage;
+pub mod task;
+pub mod vm;
+
+pub use draft::Draft;
+
+use crate::error::{ApiError, codes};
+use crate::event::{Body, Kind};
+use crate::log::VaultChanges;
+use crate::model::{MODEL, Message, Roles};
+use crate::value::{Micros, Ref, Value};
+use crate::views::View;
+use crate::world::Seed;
+use serde_json::Value as Json;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+/// Who acts. Every event names one.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// `user/root`, `host/UUID`, `timer`, `upgrade`.
+    pub name: Arc<str>,
+    pub roles: Roles,
+    /// The session the call came with; null for the server itself.
+    pub session: Ref,
+    /// The local user or the subject behind it.
+    pub user: Ref,
+}
+
+impl Principal {
+    /// The server itself, under a name that says which part of it.
+    pub fn server(name: &str) -> Arc<Principal> {
+        Arc::new(Principal { name: Arc::from(name), roles: Roles::pool_admin, session: Ref::NULL, user: Ref::NULL })
+    }
+}
+
+/// Something to decide on.
+pub struct Command {
+    pub principal: Arc<Principal>,
+    /// The peer's address, for the log; "" for the server itself.
+    pub address: Arc<str>,
+    /// How the caller proved who it is.
+    pub auth: Arc<str>,
+    /// The client's own id for the call; "" if it gave none.
+    pub request: Arc<str>,
+    pub cause: u64,
+    pub now: Micros,
+    pub seed: Seed,
+    pub body: Intent,
+}
+
+/// What is wanted.
+pub enum Intent {
+    /// A message, its arguments checked against the model.
+    Call(Call),
+    /// Something the server does itself and no client can call: a login whose password was checked, a report
+    /// of the reconciler, a timer. The name is the event's message.
+    Own { message: &'static str, kind: Kind, decide: Own },
+}
+
+/// What the server itself decides; pure like every handler.
+pub type Own = Box<dyn FnOnce(&mut Draft) -> Result<Value, ApiError> + Send>;
+
+/// A client's call.
+#[derive(Clone)]
+pub struct Call {
+    pub message: &'static Message,
+    /// As many as the message has parameters, of the declared types; the session is not among them.
+    pub args: Vec<Value>,
+    /// Called as `Async.`: the answer is a task.
+    pub background: bool,
+}
+
+impl Call {
+    pub fn reference(&self, at: usize) -> Ref {
+        self.args[at].as_ref()
+    }
+
+    pub fn text(&self, at: usize) -> &str {
+        self.args[at].as_str()
+    }
+
+    pub fn int(&self, at: usize) -> i64 {
+        match &self.args[at] {
+            Value::Int(value) => *value,
+            other => panic!("BUG: {other:?} where {} declares an int", self.message.full_name),
+        }
+    }
+
+    pub fn float(&self, at: usize) -> f64 {
+        match &self.args[at] {
+            Value::Float(value) => *value,
+            other => panic!("BUG: {other:?} where {} declares a float", self.message.full_name),
+        }
+    }
+
+    pub fn bool(&self, at: usize) -> bool {
+        self.args[at] == Value::Bool(true)
+    }
+}
+
+/// What deciding gives.
+pub struct Decision {
+    pub kind: Kind,
+    pub message: Arc<str>,
+    /// `None` when the server itself found nothing to do.
+    pub body: Option<Body>,
+    pub vault: VaultChanges,
+    pub result: Value,
+    /// The task to wait for, when the call became an operation and the caller did not ask for a task.
+    pub pending: Option<Ref>,
+}
+
+/// Serves one message: changes the draft, gives the result.
+pub type Handler = fn(&mut Draft, &Call) -> Result<Value, ApiError>;
+
+/// Ends one operation in success: changes the draft by what the hypervisor reported, gives the task's result.
+pub type Completion = fn(&mut Draft, &operation::Ended) -> Result<Value, ApiError>;
+
+/// Answers a message that only reads, from one view.
+pub type Reader = fn(&Reading<'_>, &Call) -> Result<Value, ApiError>;
+
+/// What a message that only reads may look at.
+pub struct Reading<'a> {
+    pub view: &'a View,
+    pub principal: &'a Arc<Principal>,
+    pub now: Micros,
+}
+
+/// What one family binds: functions to messages, and derived fields to classes.
+struct Family {
+    handlers: &'static [(&'static str, Handler)],
+    readers: &'static [(&'static str, Reader)],
+    completions: &'static [(&'static str, Completion)],
+    derived: &'static [&'static operation::Derived],
+}
+
+macro_rules! families {
+    ($($family:ident)*) => {
+        /// A message in none of them, and not implied, answers `NOT_IMPLEMENTED`.
+        const FAMILIES: &[Family] = &[$(Family {
+            handlers: $family::HANDLERS,
+            readers: $family::READERS,
+            completions: $family::COMPLETIONS,
+            derived: $family::DERIVED,
+        }),*];
+    };
+}
+
+families! { session task message host vm storage network }
+
+static HANDLERS: LazyLock<Vec<Option<Handler>>> =
+    LazyLock::new(|| by_message(FAMILIES.iter().flat_map(|family| family.handlers)));
+static READERS: LazyLock<Vec<Option<Reader>>> =
+    LazyLock::new(|| by_message(FAMILIES.iter().flat_map(|family| family.readers)));
+static COMPLETIONS: LazyLock<HashMap<&'static str, Completion>> =
+    LazyLock::new(|| FAMILIES.iter().flat_map(|family| family.completions).copied().collect());
+
+fn by_message<F: Copy + 'static>(bound: impl Iterator<Item = &'static (&'static str, F)>) -> Vec<Option<F>> {
+    let mut functions = vec![None; MODEL.messages.len()];
+    for (name, function) in bound {
+        let message = MODEL.message(name).unwrap_or_else(|| panic!("BUG: {name} is no message"));
+        functions[message.index] = Some(*function);
+    }
+    functions
+}
+
+/// The function that answers a message that only reads, if one is bound.
+pub fn reader(message: &Message) -> Option<Reader> {
+    READERS[message.index]
+}
+
+/// The handler bound to a message, if there is one.
+pub fn handler(message: &Message) -> Option<Handler> {
+    HANDLERS[message.index]
+}
+
+/// The messages that begin operations.
+pub fn operations() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().flat_map(|family| family.completions).map(|(name, _)| *name)
+}
+
+/// How an operation that began with that message ends in success.
+pub fn completion(message: &str) -> Option<Completion> {
+    COMPLETIONS.get(message).copied()
+}
+
+/// Decides on one command. Nothing outside the draft is touched, so that a refusal leaves no trace.
+pub fn decide(view: &View, command: Command) -> Result<Decision, ApiError> {
+    let mut draft = Draft::new(view, &command.principal, command.now, command.seed);
+    let (kind, message, result, background) = match command.body {
+        Intent::Own { message, kind, decide } => (kind, message, decide(&mut draft)?, false),
+        Intent::Call(call) => {
+            let result = perform(&mut draft, &call)?;
+            (Kind::Change, call.message.full_name, result, call.background)
+        }
+    };
+    let own = command.principal.session.is_null() && command.address.is_empty();
+    let (pending, vault) = (draft.pending, std::mem::take(&mut draft.vault));
+    let task = draft.task;
+    let args = std::mem::take(&mut draft.args);
+    let error = std::mem::take(&mut draft.error);
+    let changes = draft.finish();
+    let idle = own && kind == Kind::Change && changes.is_empty();
+    let body = Body { address: command.address, auth: command.auth, args, task, error, repeated: 0, changes };
+    Ok(Decision {
+        kind,
+        message: Arc::from(message),
+        body: (!idle).then_some(body),
+        vault,
+        result,
+        pending: pending.filter(|_| !background),
+    })
+}
+
+fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let result = match (handler(call.message), call.message.implied) {
+        (Some(handler), _) => {
+            draft.record_args(call);
+            handler(draft, call)?
+        }
+        (None, Some(implied)) => generic::perform(draft, call, implied)?,
+        (None, None) => return Err(codes::NOT_IMPLEMENTED(call.message.full_name)),
+    };
+    match (draft.pending, call.background) {
+        (Some(task), true) => Ok(Value::Ref(task)),
+        (None, true) => Ok(Value::Ref(operation::finished(draft, call, &result))),
+        (_, false) => Ok(result),
+    }
+}
+
+/// An argument as the log shows it; secrets are left out by the model's word, not by chance.
+pub(crate) fn logged(name: &str, value: &Value) -> Json {
+    const SECRET: [&str; 6] = ["pwd", "old_pwd", "new_pwd", "password", "secret", "value_of_secret"];
+    if SECRET.contains(&name) { Json::from("(secret)") } else { crate::value::to_json(value) }
+}

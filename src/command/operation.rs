@@ -1,0 +1,288 @@
+//! Operations: messages that need the hypervisor, from acceptance to their
+//! end, carried by a task; and the derived fields that say what may be done.
+//!
+//! ```text
+//!            begin                 complete ── success, with a result
+//!   call ───────────▶ pending ───▶ fail     ── failure, with an error
+//!                       │  ▲       cancelled
+//!                       └──┘ progress
+//! ```
+//!
+//! The pending task is the intent: the reconciler works from it and from
+//! nothing else. One terminal event holds the new state, clears
+//! `current_operations`, and ends the task.
+
+use super::{Call, Draft};
+use crate::error::{ApiError, codes};
+use crate::model::{ClassId, MODEL, host, task};
+use crate::value::{self, Map, Micros, Ref, Value};
+use crate::views::{Object, View};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How long the task of a synchronous call stays after its end, for whoever watches tasks.
+pub const SYNCHRONOUS_KEPT: Micros = 10_000_000;
+/// How long the task of an `Async.` call stays after its end, unless its owner destroys it.
+pub const FINISHED_KEPT: Micros = 3_900_000_000;
+/// How many finished tasks are kept at most.
+pub const FINISHED_MAX: usize = 1_000;
+/// How long an operation may take before it is ended with an error, if its handler does not say.
+pub const DEADLINE: Micros = 20 * 60 * 1_000_000;
+
+/// What a handler asks for when its call needs the hypervisor.
+pub struct Begin<'a> {
+    pub class: ClassId,
+    pub object: Ref,
+    /// The name in `current_operations`: `start`.
+    pub name: &'static str,
+    /// Other objects that the operation holds, with the name it has in theirs.
+    pub also: &'a [(ClassId, Ref, &'static str)],
+    pub deadline: Micros,
+}
+
+impl<'a> Begin<'a> {
+    pub fn on(class: ClassId, object: Ref, name: &'static str) -> Begin<'a> {
+        Begin { class, object, name, also: &[], deadline: DEADLINE }
+    }
+}
+
+/// What the hypervisor reported when an operation ended; what does not apply is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// The domain's number on its host.
+    pub domid: Option<i64>,
+    /// Bytes that a disk or an image takes now.
+    pub physical_bytes: Option<i64>,
+    /// The size of a disk.
+    pub virtual_bytes: Option<i64>,
+    /// Names found by a scan, with their sizes.
+    pub found: Vec<(String, i64)>,
+    /// The device as the guest sees it.
+    pub device: Option<String>,
+}
+
+/// An operation that the hypervisor carried out.
+pub struct Ended {
+    pub task: Ref,
+    pub object: Ref,
+    /// The arguments of the call that began it.
+    pub args: Vec<Value>,
+    pub facts: Facts,
+}
+
+/// Begins an operation: a pending task, and the object marked with it. The handler has checked that it is allowed.
+pub fn begin(draft: &mut Draft, call: &Call, begin: Begin<'_>) -> Result<Value, ApiError> {
+    let mut locks = vec![(begin.class, begin.object, begin.name)];
+    locks.extend(begin.also);
+    let args: Vec<Json> = call.args.iter().map(value::to_json).collect();
+    let fields = new_task(draft, call)
+        .with(task::operation, call.message.full_name)
+        .with(task::arguments, Json::from(args).to_string())
+        .with(task::locks, Value::set(locks.iter().map(|(class, object, _)| lock_text(*class, *object))))
+        .with(task::object, begin.object.to_string())
+        .with(task::deadline, Value::Time(draft.now.saturating_add(begin.deadline)))
+        .with(task::synchronous, !call.background)
+        .with(task::allowed_operations, Value::set(["cancel".into(), "destroy".into()]));
+    let reference = draft.create(fields);
+    for (class, object, name) in locks {
+        hold(draft, class, object, reference, name);
+    }
+    draft.task = Some(reference);
+    draft.pending = Some(reference);
+    Ok(Value::Void)
+}
+
+/// The task of an `Async.` call that was done at once.
+pub fn finished(draft: &mut Draft, call: &Call, result: &Value) -> Ref {
+    let fields = new_task(draft, call)
+        .with(task::status, "success")
+        .with(task::progress, 1.0)
+        .with(task::finished, Value::Time(draft.now))
+        .with(task::result, crate::wire::fragment(result))
+        .with(task::allowed_operations, Value::set(["destroy".into()]));
+    let reference = draft.create(fields);
+    draft.task = Some(reference);
+    reference
+}
+
+fn new_task(draft: &Draft, call: &Call) -> super::draft::Fields<task> {
+    let here = draft.view().all::<host>().next().map(|host| host.reference).unwrap_or(Ref::NULL);
+    let prefix = if call.background { "Async." } else { "" };
+    let session = draft.principal.session;
+    let session = if draft.view().object(ClassId::session, session).is_some() { session } else { Ref::NULL };
+    super::draft::Fields::new()
+        .with(task::name_label, format!("{prefix}{}", call.message.full_name))
+        .with(task::created, Value::Time(draft.now))
+        .with(task::status, "pending")
+        .with(task::resident_on, here)
+        .with(task::r#type, "<none/>")
+        .with(task::session, session)
+        .with(task::owner, draft.principal.name.clone())
+}
+
+/// Notes how far an operation has come; what falls or comes after the end is ignored.
+pub fn progress(draft: &mut Draft, reference: Ref, progress: f64) -> Result<Value, ApiError> {
+    let task = draft.find::<task>(reference)?;
+    let progress = progress.clamp(0.0, 0.99);
+    if task.get(task::status) == "pending" && progress > task.get(task::progress) {
+        draft.task = Some(reference);
+        draft.set(reference, task::progress, progress);
+    }
+    Ok(Value::Void)
+}
+
+/// Ends an operation in success, with what the hypervisor reported.
+pub fn complete(draft: &mut Draft, reference: Ref, facts: Facts) -> Result<Value, ApiError> {
+    let task = pending(draft, reference)?;
+    let message = task.get(task::operation).clone();
+    let ended = Ended {
+        task: reference,
+        object: Ref::parse(task.get(task::object)).unwrap_or(Ref::NULL),
+        args: arguments(&task),
+        facts,
+    };
+    release(draft, &task);
+    let completion = super::completion(&message)
+        .unwrap_or_else(|| panic!("BUG: {message} begins an operation and has no completion"));
+    let result = completion(draft, &ended)?;
+    end(draft, reference, "success", &result, Vec::new());
+    Ok(Value::Void)
+}
+
+/// Ends an operation in failure; the object is free again.
+pub fn fail(draft: &mut Draft, reference: Ref, error: ApiError) -> Result<Value, ApiError> {
+    let task = pending(draft, reference)?;
+    release(draft, &task);
+    let cancelled = error.code == "TASK_CANCELLED";
+    let info: Vec<String> = std::iter::once(error.code.to_string()).chain(error.params.iter().cloned()).collect();
+    draft.error = info.clone();
+    end(draft, reference, if cancelled { "cancelled" } else { "failure" }, &Value::Void, info);
+    Ok(Value::Void)
+}
+
+/// A task that is still running; reports for finished tasks are refused.
+fn pending(draft: &mut Draft, reference: Ref) -> Result<Arc<Object>, ApiError> {
+    let task = draft.find::<task>(reference)?;
+    if task.get(task::status) != "pending" {
+        return Err(codes::OPERATION_NOT_ALLOWED(format!("{reference} has ended")));
+    }
+    draft.task = Some(reference);
+    Ok(task)
+}
+
+/// The arguments of the call that began the task.
+pub fn arguments(task: &Object) -> Vec<Value> {
+    let message = MODEL.message(task.get(task::operation)).expect("BUG: an operation is named after its message");
+    let args: Vec<Json> = serde_json::from_str(task.get(task::arguments)).expect("BUG: arguments are stored as JSON");
+    let typed = message.params.iter().zip(&args).map(|(param, json)| value::from_json(param.ty, json));
+    typed.collect::<Option<_>>().expect("BUG: arguments are stored as their types say")
+}
+
+fn end(draft: &mut Draft, reference: Ref, status: &'static str, result: &Value, error: Vec<String>) {
+    let reached = draft.get(reference, task::progress, |progress| progress).unwrap_or(0.0);
+    draft.set(reference, task::progress_at_end, if status == "success" { 1.0 } else { reached });
+    draft.set(reference, task::progress, 1.0);
+    draft.set(reference, task::finished, Value::Time(draft.now));
+    draft.set(reference, task::result, crate::wire::fragment(result));
+    draft.set(reference, task::error_info, Value::set(error.into_iter().map(Value::from)));
+    draft.set(reference, task::current_operations, Value::empty_map());
+    draft.set(reference, task::allowed_operations, Value::set(["destroy".into()]));
+    draft.set(reference, task::status, status);
+}
+
+/// Destroys what nobody needs any more: finished tasks past their time.
+pub fn purge(draft: &mut Draft) -> Result<Value, ApiError> {
+    let mut finished: Vec<(Micros, bool, Ref)> = Vec::new();
+    for task in draft.view().all::<task>() {
+        if task.get(task::status) != "pending" {
+            finished.push((task.get(task::finished), task.get(task::synchronous), task.reference));
+        }
+    }
+    finished.sort();
+    let surplus = finished.len().saturating_sub(FINISHED_MAX);
+    for (nth, (at, synchronous, reference)) in finished.into_iter().enumerate() {
+        let kept = if synchronous { SYNCHRONOUS_KEPT } else { FINISHED_KEPT };
+        if nth < surplus || at.saturating_add(kept) <= draft.now {
+            draft.delete::<task>(reference);
+        }
+    }
+    Ok(Value::Void)
+}
+
+fn lock_text(class: ClassId, object: Ref) -> Value {
+    Value::from(format!("{}/{object}", class.name()))
+}
+
+/// The objects that a task holds.
+pub fn held(task: &Object) -> Vec<(ClassId, Ref)> {
+    let locks = task.get(task::locks).iter().filter_map(|lock| {
+        let (class, object) = lock.as_str().split_once('/')?;
+        Some((MODEL.class(class)?, Ref::parse(object)?))
+    });
+    locks.collect()
+}
+
+fn hold(draft: &mut Draft, class: ClassId, object: Ref, task: Ref, name: &'static str) {
+    let Some(field) = MODEL.field(class, "current_operations") else { return };
+    let Ok(held) = draft.object(class, object) else { return };
+    let mut operations: Map = held.record[field].as_map().clone();
+    operations.insert(Arc::from(task.to_string()), Value::from(name));
+    draft.set_field(class, object, field, Value::Map(Arc::new(operations)));
+}
+
+fn release(draft: &mut Draft, task: &Object) {
+    let key = task.reference.to_string();
+    for (class, object) in held(task) {
+        let Some(field) = MODEL.field(class, "current_operations") else { continue };
+        let Ok(held) = draft.object(class, object) else { continue };
+        let mut operations: Map = held.record[field].as_map().clone();
+        operations.remove(&*key);
+        let left = if operations.is_empty() { Value::empty_map() } else { Value::Map(Arc::new(operations)) };
+        draft.set_field(class, object, field, left);
+    }
+}
+
+/// How one class's `allowed_operations` follow from the state.
+pub struct Derived {
+    pub class: ClassId,
+    /// The fields of the class itself whose change asks for a new look.
+    pub inputs: &'static [usize],
+    /// What may be done now.
+    pub allowed: fn(&View, &Object) -> Vec<&'static str>,
+    /// Objects whose own derived fields depend on this one.
+    pub neighbours: fn(&View, &Object) -> Vec<(ClassId, Ref)>,
+}
+
+fn derived(class: ClassId) -> Option<&'static Derived> {
+    super::FAMILIES.iter().flat_map(|family| family.derived).copied().find(|derived| derived.class == class)
+}
+
+/// Brings `allowed_operations` up to date on all objects touched and on their neighbours.
+pub(super) fn derive(draft: &mut Draft) {
+    let mut stale: BTreeSet<(ClassId, Ref)> = BTreeSet::new();
+    for (class, reference) in draft.touched() {
+        let Some(derived) = derived(class) else { continue };
+        let fields = draft.fields_touched(class, reference);
+        if !fields.is_empty() && !fields.iter().any(|field| derived.inputs.contains(field)) {
+            continue;
+        }
+        stale.insert((class, reference));
+        for view in [draft.base(), draft.view()] {
+            if let Some(object) = view.object(class, reference) {
+                stale.extend((derived.neighbours)(view, object));
+            }
+        }
+    }
+    for (class, reference) in stale {
+        refresh(draft, class, reference);
+    }
+}
+
+/// Brings one object's `allowed_operations` up to date.
+pub fn refresh(draft: &mut Draft, class: ClassId, reference: Ref) {
+    let (Some(derived), Some(field)) = (derived(class), MODEL.field(class, "allowed_operations")) else { return };
+    let Some(object) = draft.view().object(class, reference).cloned() else { return };
+    let allowed = (derived.allowed)(draft.view(), &object);
+    draft.set_field(class, reference, field, Value::set(allowed.into_iter().map(Value::from)));
+}

@@ -1,0 +1,133 @@
+//! The relation index: who refers to an object, and through which field. Kept
+//! for every field that holds references; the far sides of relations are read
+//! from it, and deleting finds through it what would dangle.
+
+use crate::model::{CLASSES, ClassId, Ty};
+use crate::value::Ref;
+use std::sync::{Arc, LazyLock};
+
+/// A class's field, by index.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct FieldId(pub ClassId, pub u16);
+
+/// References to one object through one field; in order. Most hold one, some a few, a host's guests thousands.
+#[derive(Clone, Debug)]
+enum Referrers {
+    One(Ref),
+    Few(Arc<[Ref]>),
+    Many(imbl::OrdSet<Ref>),
+}
+
+/// Above this a shared array would cost more to copy than a tree to change.
+const FEW: usize = 16;
+
+impl Referrers {
+    fn with(self, reference: Ref) -> Referrers {
+        match self {
+            Referrers::One(one) if one == reference => self,
+            Referrers::One(one) => {
+                let pair = if one < reference { [one, reference] } else { [reference, one] };
+                Referrers::Few(Arc::new(pair))
+            }
+            Referrers::Few(few) => match few.binary_search(&reference) {
+                Ok(_) => Referrers::Few(few),
+                Err(_) if few.len() >= FEW => Referrers::Many(few.iter().copied().chain([reference]).collect()),
+                Err(at) => Referrers::Few(
+                    few[..at].iter().copied().chain([reference]).chain(few[at..].iter().copied()).collect(),
+                ),
+            },
+            Referrers::Many(mut many) => {
+                many.insert(reference);
+                Referrers::Many(many)
+            }
+        }
+    }
+
+    fn without(self, reference: Ref) -> Option<Referrers> {
+        match self {
+            Referrers::One(one) => (one != reference).then_some(self),
+            Referrers::Few(few) => {
+                let left: Vec<Ref> = few.iter().copied().filter(|one| *one != reference).collect();
+                match left.as_slice() {
+                    [] => None,
+                    [one] => Some(Referrers::One(*one)),
+                    _ => Some(Referrers::Few(left.into())),
+                }
+            }
+            Referrers::Many(mut many) => {
+                many.remove(&reference);
+                if many.len() <= FEW / 2 {
+                    Some(Referrers::Few(many.into_iter().collect()))
+                } else {
+                    Some(Referrers::Many(many))
+                }
+            }
+        }
+    }
+}
+
+/// The index itself: cheap to clone, shares structure.
+#[derive(Clone, Default)]
+pub struct Relations(imbl::HashMap<(FieldId, Ref), Referrers>);
+
+impl Relations {
+    pub fn add(&mut self, field: FieldId, target: Ref, holder: Ref) {
+        let referrers = match self.0.remove(&(field, target)) {
+            Some(referrers) => referrers.with(holder),
+            None => Referrers::One(holder),
+        };
+        self.0.insert((field, target), referrers);
+    }
+
+    pub fn remove(&mut self, field: FieldId, target: Ref, holder: Ref) {
+        if let Some(left) = self.0.remove(&(field, target)).and_then(|referrers| referrers.without(holder)) {
+            self.0.insert((field, target), left);
+        }
+    }
+
+    /// Calls `each` with every object whose `field` refers to `target`, in order.
+    pub fn each(&self, field: FieldId, target: Ref, mut each: impl FnMut(Ref)) {
+        match self.0.get(&(field, target)) {
+            None => {}
+            Some(Referrers::One(one)) => each(*one),
+            Some(Referrers::Few(few)) => few.iter().copied().for_each(each),
+            Some(Referrers::Many(many)) => many.iter().copied().for_each(each),
+        }
+    }
+
+    pub fn list(&self, field: FieldId, target: Ref) -> Vec<Ref> {
+        let mut list = Vec::new();
+        self.each(field, target, |reference| list.push(reference));
+        list
+    }
+}
+
+/// Whether a field of that type holds references, and of which class.
+pub fn holds(ty: Ty) -> Option<ClassId> {
+    match ty {
+        Ty::Ref(class) => Some(class),
+        Ty::Set(Ty::Ref(class)) | Ty::Map(Ty::Ref(class), _) | Ty::Map(_, Ty::Ref(class)) => Some(*class),
+        _ => None,
+    }
+}
+
+/// Per class: its fields that hold references themselves, which far sides do not.
+pub static HOLDING: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
+    let holding = |class: &&'static crate::model::Class| {
+        let fields = class.fields.iter().enumerate();
+        fields.filter(|(_, field)| field.far.is_none() && holds(field.ty).is_some()).map(|(index, _)| index).collect()
+    };
+    CLASSES.iter().map(holding).collect()
+});
+
+/// Per class: the fields of all classes that can refer to it.
+pub static REFERRING: LazyLock<Vec<Vec<FieldId>>> = LazyLock::new(|| {
+    let mut referring = vec![Vec::new(); CLASSES.len()];
+    for class in CLASSES {
+        for &field in &HOLDING[class.id as usize] {
+            let target = holds(class.fields[field].ty).expect("BUG: it is listed because it holds references");
+            referring[target as usize].push(FieldId(class.id, field as u16));
+        }
+    }
+    referring
+});
