@@ -12,8 +12,10 @@
 //!                                         Unknown     may be there: reopen, read the head
 //! ```
 
+pub mod folder;
 pub mod hash;
 pub mod writer;
+pub mod sqlite;
 
 use crate::event::{Body, Event, Kind, Unreadable};
 use crate::value::Micros;

@@ -1,0 +1,253 @@
+//! The log in SQLite: `DATA/log.sqlite`.
+//!
+//! One connection writes, synchronously; one checkpoints behind it
+//! ([`checkpoint`]); a small pool reads ([`LogReader`]). A batch of rows is one
+//! statement, so one hop to the connection's thread and one sync of the
+//! write-ahead log. Must never know what an event means.
+//!
+//! ```text
+//!   open ──▶ writing ──▶ Done | Conflict | NotWritten ──▶ writing
+//!               └─────▶ Unknown: connection dropped ── head(): reopen, settle ──▶ writing
+//! ```
+
+mod checkpoint;
+mod insert;
+mod reader;
+
+pub use reader::LogReader;
+
+use super::folder::Folder;
+use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges};
+use crate::value::Ref;
+use checkpoint::Checkpoints;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The log's file in the data folder.
+pub const FILE: &str = "log.sqlite";
+
+/// How long a statement waits for a lock that a checkpoint holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The writer's port to a log in SQLite.
+pub struct SqliteLog {
+    folder: Arc<Folder>,
+    /// `None` from the moment that an outcome is unknown until the head was read.
+    connection: Option<SqliteConnection>,
+    reader: LogReader,
+    checkpoints: Checkpoints,
+}
+
+impl SqliteLog {
+    /// Opens the log of a data folder, creating both if they are missing. The folder is locked for as long as
+    /// the port lives.
+    pub async fn open(data: &Path) -> Result<SqliteLog, StorageError> {
+        SqliteLog::of(Arc::new(Folder::lock(data)?)).await
+    }
+
+    /// A second port to the same log. Opening it fences off the first one.
+    pub async fn another(&self) -> Result<SqliteLog, StorageError> {
+        SqliteLog::of(self.folder.clone()).await
+    }
+
+    async fn of(folder: Arc<Folder>) -> Result<SqliteLog, StorageError> {
+        let file = file_of(folder.path());
+        let mut connection = connect(&file).await?;
+        let migrated = sqlx::migrate!("./migrations").run(&mut connection).await;
+        migrated.map_err(|error| StorageError(format!("cannot prepare {}: {error}", file.display())))?;
+        let checkpoints = Checkpoints::start(connect(&file).await?);
+        let reader = LogReader::of(&file);
+        Ok(SqliteLog { folder, connection: Some(connection), reader, checkpoints })
+    }
+
+    /// A handle for everybody but the writer.
+    pub fn reader(&self) -> LogReader {
+        self.reader.clone()
+    }
+
+    /// The connection, opened again if an outcome is unknown.
+    async fn connected(&mut self) -> Result<SqliteConnection, StorageError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => {
+                let mut connection = connect(&file_of(self.folder.path())).await?;
+                settle(&mut connection).await?;
+                Ok(connection)
+            }
+        }
+    }
+}
+
+impl Port for SqliteLog {
+    async fn open(&mut self) -> Result<(u64, Head), StorageError> {
+        let mut connection = self.connected().await?;
+        let raise = sqlx::query_scalar("UPDATE writer SET term = term + 1 RETURNING term");
+        let term: i64 = raise.fetch_one(&mut connection).await.map_err(storage)?;
+        let head = reader::head(&mut connection).await?;
+        self.connection = Some(connection);
+        Ok((term as u64, head))
+    }
+
+    async fn append(&mut self, term: u64, expected: u64, rows: Vec<Row>, vault: VaultChanges) -> Appended {
+        // Taken, and put back only when the outcome is known: a caller that goes away in between leaves an unknown one.
+        let Some(mut connection) = self.connection.take() else {
+            return Appended::NotWritten(StorageError("the head is unknown: it must be read before writing".into()));
+        };
+        let size = rows.iter().map(|row| row.payload.len() + ROW_OVERHEAD).sum();
+        let appended = match rows.first() {
+            Some(first) if insert::fits_one_statement(&rows) && is_plain(first, expected, &vault) => {
+                insert::rows(&mut connection, rows).await.map_or_else(classify, |()| Appended::Done)
+            }
+            _ => append_slowly(&mut connection, term, expected, rows, vault).await,
+        };
+        if !matches!(appended, Appended::Unknown(_)) {
+            self.connection = Some(connection);
+            self.checkpoints.written(size);
+        }
+        appended
+    }
+
+    async fn read(&mut self, after: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
+        self.reader.read(after, limit).await
+    }
+
+    async fn head(&mut self) -> Result<Head, StorageError> {
+        let mut connection = self.connected().await?;
+        let head = reader::head(&mut connection).await?;
+        self.connection = Some(connection);
+        Ok(head)
+    }
+
+    async fn secret(&mut self, id: Ref) -> Result<Option<Sealed>, StorageError> {
+        self.reader.secret(id).await
+    }
+}
+
+/// What a row takes beside its payload, in bytes: an estimate for the checkpoints.
+const ROW_OVERHEAD: usize = 150;
+
+/// Whether the triggers alone hold the batch to `expected`: then one statement is a whole append.
+fn is_plain(first: &Row, expected: u64, vault: &VaultChanges) -> bool {
+    first.position == expected + 1 && vault.put.is_empty() && vault.erase.is_empty()
+}
+
+/// An append in a transaction of several statements: the vault changes too, the batch is long, or its first row jumps.
+async fn append_slowly(
+    connection: &mut SqliteConnection,
+    term: u64,
+    expected: u64,
+    rows: Vec<Row>,
+    vault: VaultChanges,
+) -> Appended {
+    let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
+        Ok(transaction) => transaction,
+        Err(error) => return not_written(error),
+    };
+    match write(&mut transaction, term, expected, rows, vault).await {
+        Ok(true) => transaction.commit().await.map_or_else(classify, |()| Appended::Done),
+        Ok(false) => rolled_back(transaction, Appended::Conflict).await,
+        Err(error) => {
+            let outcome = if is_conflict(&error) { Appended::Conflict } else { not_written(error) };
+            rolled_back(transaction, outcome).await
+        }
+    }
+}
+
+/// Writes everything but the commit; `false` if the log is not where the caller thinks.
+async fn write(
+    connection: &mut SqliteConnection,
+    term: u64,
+    expected: u64,
+    mut rows: Vec<Row>,
+    vault: VaultChanges,
+) -> Result<bool, sqlx::Error> {
+    let (current, head): (i64, i64) =
+        sqlx::query_as("SELECT term, ifnull((SELECT max(position) FROM event), 0) FROM writer")
+            .fetch_one(&mut *connection)
+            .await?;
+    if (current as u64, head as u64) != (term, expected) {
+        return Ok(false);
+    }
+    while !rows.is_empty() {
+        let rest = rows.split_off(rows.len().min(insert::ROWS_MAX));
+        insert::rows(connection, std::mem::replace(&mut rows, rest)).await?;
+    }
+    insert::vault(connection, vault).await?;
+    Ok(true)
+}
+
+/// Without its commit nothing of a transaction is ever found again, even if rolling back fails.
+async fn rolled_back(transaction: sqlx::Transaction<'_, sqlx::Sqlite>, outcome: Appended) -> Appended {
+    match transaction.rollback().await {
+        Ok(()) => outcome,
+        Err(error) => Appended::Unknown(storage(error)),
+    }
+}
+
+/// How a statement that commits, failed.
+fn classify(error: sqlx::Error) -> Appended {
+    match primary_code(&error) {
+        _ if is_conflict(&error) => Appended::Conflict,
+        Some(code) if ROLLED_BACK.contains(&code) => not_written(error),
+        _ => Appended::Unknown(storage(error)),
+    }
+}
+
+/// SQLite's primary codes that come before a commit is in the write-ahead log: ERROR, BUSY, LOCKED, READONLY, FULL,
+/// TOOBIG, CONSTRAINT and MISMATCH. A full disk is among them, since the frame that commits is the last one written.
+const ROLLED_BACK: [i32; 8] = [1, 5, 6, 8, 13, 18, 19, 20];
+
+/// SQLite's extended codes: CONSTRAINT_PRIMARYKEY and CONSTRAINT_TRIGGER.
+const PRIMARY_KEY: &str = "1555";
+const TRIGGER: &str = "1811";
+
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+fn is_conflict(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    match error.code().as_deref() {
+        Some(PRIMARY_KEY) => true,
+        Some(TRIGGER) => error.message().starts_with("conflict:"),
+        _ => false,
+    }
+}
+
+fn not_written(error: sqlx::Error) -> Appended {
+    Appended::NotWritten(storage(error))
+}
+
+fn storage(error: sqlx::Error) -> StorageError {
+    StorageError(format!("the log's storage: {error}"))
+}
+
+/// Writes behind a commit of unknown outcome: whatever of it is still there becomes durable, and what is not can
+/// never come back from the write-ahead log. Without it, a restart could find rows that the head does not show now.
+async fn settle(connection: &mut SqliteConnection) -> Result<(), StorageError> {
+    sqlx::query("UPDATE writer SET settled = settled + 1").execute(connection).await.map_err(storage)?;
+    Ok(())
+}
+
+fn file_of(data: &Path) -> PathBuf {
+    data.join(FILE)
+}
+
+async fn connect(file: &Path) -> Result<SqliteConnection, StorageError> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("temp_store", "MEMORY")
+        .pragma("secure_delete", "ON")
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    let connected = SqliteConnection::connect_with(&options).await;
+    connected.map_err(|error| StorageError(format!("cannot open {}: {error}", file.display())))
+}

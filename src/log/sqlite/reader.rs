@@ -1,0 +1,142 @@
+//! Reading the log beside its writer, in short, paged transactions.
+
+use super::super::{Hash, Head, Row, Sealed, StorageError, hash};
+use super::{BUSY_TIMEOUT, file_of, storage};
+use crate::event::Kind;
+use crate::value::Ref;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{ConnectOptions, Row as _, Sqlite};
+use std::path::Path;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Connections that read at the same time.
+const READERS_MAX: u32 = 4;
+
+/// Rows that one page holds at most.
+pub const PAGE_ROWS_MAX: usize = 10_000;
+
+/// Rows that a reading connection may be ahead of whoever takes them.
+const ROWS_AHEAD: usize = 256;
+
+/// Reads the log; cheap to clone, usable while the writer works.
+#[derive(Clone)]
+pub struct LogReader {
+    pool: SqlitePool,
+}
+
+impl LogReader {
+    /// The log of a data folder, whether a server is using it or not. Locks nothing, creates nothing.
+    pub async fn open(data: &Path) -> Result<LogReader, StorageError> {
+        let reader = LogReader::of(&file_of(data));
+        let connected = reader.pool.acquire().await;
+        connected.map_err(|error| StorageError(format!("cannot open the log in {}: {error}", data.display())))?;
+        Ok(reader)
+    }
+
+    pub(super) fn of(file: &Path) -> LogReader {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .row_buffer_size(ROWS_AHEAD)
+            .disable_statement_logging();
+        LogReader { pool: SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options) }
+    }
+
+    /// Rows behind `after`, in order: at most `limit`, and at most [`PAGE_ROWS_MAX`].
+    pub async fn read(&self, after: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
+        let found = sqlx::query(
+            "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
+             FROM event WHERE position > ? ORDER BY position LIMIT ?",
+        )
+        .bind(after as i64)
+        .bind(limit.min(PAGE_ROWS_MAX) as i64)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(storage)?;
+        let mut names = Names::default();
+        found.iter().map(|row| decode(row, &mut names)).collect()
+    }
+
+    /// Where the log ends.
+    pub async fn head(&self) -> Result<Head, StorageError> {
+        head(&self.pool).await
+    }
+
+    /// A secret by its id; `None` once it was erased.
+    pub async fn secret(&self, id: Ref) -> Result<Option<Sealed>, StorageError> {
+        let found: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as("SELECT nonce, value FROM vault WHERE id = ?")
+            .bind(&id.0[..])
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(storage)?;
+        let Some((nonce, value)) = found else { return Ok(None) };
+        let value = Zeroizing::new(value);
+        let nonce = nonce.try_into().map_err(|_| StorageError(format!("the secret {id} has no nonce of 16 bytes")))?;
+        Ok(Some(Sealed { id, nonce, value }))
+    }
+}
+
+/// The end of the log; position 0, lineage 0 and the genesis hash when it is empty.
+pub(super) async fn head(executor: impl sqlx::Executor<'_, Database = Sqlite>) -> Result<Head, StorageError> {
+    let newest: Option<(i64, i64, i64, Vec<u8>)> =
+        sqlx::query_as("SELECT lineage, position, time, hash FROM event ORDER BY position DESC LIMIT 1")
+            .fetch_optional(executor)
+            .await
+            .map_err(storage)?;
+    let Some((lineage, position, time, hash)) = newest else {
+        return Ok(Head { lineage: 0, position: 0, time: 0, hash: hash::GENESIS });
+    };
+    let hash = hash_of(&hash, position)?;
+    Ok(Head { lineage: lineage as u64, position: position as u64, time, hash })
+}
+
+/// The texts of the row before, shared when they repeat.
+#[derive(Default)]
+struct Names {
+    principal: Arc<str>,
+    message: Arc<str>,
+    request: Arc<str>,
+}
+
+fn decode(row: &SqliteRow, names: &mut Names) -> Result<Row, StorageError> {
+    let position: i64 = row.try_get(0).map_err(storage)?;
+    let hash: &[u8] = row.try_get(11).map_err(storage)?;
+    let kind: &str = row.try_get(1).map_err(storage)?;
+    let kind = Kind::parse(kind).ok_or_else(|| unreadable(position, "its kind is not known"))?;
+    let hash = hash_of(hash, position)?;
+    columns(row, kind, position, hash, names).map_err(|error| unreadable(position, &error.to_string()))
+}
+
+fn columns(row: &SqliteRow, kind: Kind, position: i64, hash: Hash, names: &mut Names) -> Result<Row, sqlx::Error> {
+    Ok(Row {
+        kind,
+        lineage: row.try_get::<i64, _>(2)? as u64,
+        term: row.try_get::<i64, _>(3)? as u64,
+        position: position as u64,
+        time: row.try_get(4)?,
+        schema: row.try_get(5)?,
+        principal: shared(&mut names.principal, row.try_get(6)?),
+        message: shared(&mut names.message, row.try_get(7)?),
+        request: shared(&mut names.request, row.try_get(8)?),
+        cause: row.try_get::<i64, _>(9)? as u64,
+        payload: row.try_get(10)?,
+        hash,
+    })
+}
+
+fn shared(last: &mut Arc<str>, text: &str) -> Arc<str> {
+    if **last != *text {
+        *last = Arc::from(text);
+    }
+    last.clone()
+}
+
+fn hash_of(bytes: &[u8], position: i64) -> Result<Hash, StorageError> {
+    bytes.try_into().map_err(|_| unreadable(position, "its hash has not 32 bytes"))
+}
+
+fn unreadable(position: i64, why: &str) -> StorageError {
+    StorageError(format!("row {position} of the log cannot be read: {why}"))
+}
