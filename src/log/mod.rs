@@ -14,8 +14,8 @@
 
 pub mod folder;
 pub mod hash;
-pub mod writer;
 pub mod sqlite;
+pub mod writer;
 
 use crate::event::{Body, Event, Kind, Unreadable};
 use crate::value::Micros;
