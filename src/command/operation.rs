@@ -39,11 +39,14 @@ pub struct Begin<'a> {
     /// Other objects that the operation holds, with the name it has in theirs.
     pub also: &'a [(ClassId, Ref, &'static str)],
     pub deadline: Micros,
+    /// Identities drawn now for what the operation will make, by name: the driver and the completion must agree on
+    /// them before the thing exists.
+    pub planned: &'a [(&'a str, String)],
 }
 
 impl<'a> Begin<'a> {
     pub fn on(class: ClassId, object: Ref, name: &'static str) -> Begin<'a> {
-        Begin { class, object, name, also: &[], deadline: DEADLINE }
+        Begin { class, object, name, also: &[], deadline: DEADLINE, planned: &[] }
     }
 }
 
@@ -68,7 +71,16 @@ pub struct Ended {
     pub object: Ref,
     /// The arguments of the call that began it.
     pub args: Vec<Value>,
+    /// What [`Begin::planned`] said.
+    pub planned: Map,
     pub facts: Facts,
+}
+
+impl Ended {
+    /// An identity that was drawn when the operation began.
+    pub fn planned(&self, name: &str) -> &str {
+        self.planned.get(name).map(Value::as_str).unwrap_or_else(|| panic!("BUG: no {name} was planned"))
+    }
 }
 
 /// Begins an operation: a pending task, and the object marked with it. The handler has checked that it is allowed.
@@ -83,6 +95,7 @@ pub fn begin(draft: &mut Draft, call: &Call, begin: Begin<'_>) -> Result<Value, 
         .with(task::object, begin.object.to_string())
         .with(task::deadline, Value::Time(draft.now.saturating_add(begin.deadline)))
         .with(task::synchronous, !call.background)
+        .with(task::planned, Value::map(begin.planned.iter().map(|(name, id)| (*name, Value::text(id)))))
         .with(task::allowed_operations, Value::set(["cancel".into(), "destroy".into()]));
     let reference = draft.create(fields);
     for (class, object, name) in locks {
@@ -140,6 +153,7 @@ pub fn complete(draft: &mut Draft, reference: Ref, facts: Facts) -> Result<Value
         task: reference,
         object: Ref::parse(task.get(task::object)).unwrap_or(Ref::NULL),
         args: arguments(&task),
+        planned: task.get(task::planned).clone(),
         facts,
     };
     release(draft, &task);
@@ -264,7 +278,8 @@ pub(super) fn derive(draft: &mut Draft) {
     for (class, reference) in draft.touched() {
         let Some(derived) = derived(class) else { continue };
         let fields = draft.fields_touched(class, reference);
-        if !fields.is_empty() && !fields.iter().any(|field| derived.inputs.contains(field)) {
+        let modified = [draft.base(), draft.view()].iter().all(|view| view.object(class, reference).is_some());
+        if modified && !fields.iter().any(|field| derived.inputs.contains(field)) {
             continue;
         }
         stale.insert((class, reference));

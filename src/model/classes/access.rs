@@ -112,6 +112,8 @@ class! {
         RO operation: String = "", internal;
         /// The call's arguments, as a JSON array in their persisted form.
         RO arguments: String = "", internal;
+        /// Identities drawn beforehand for what the operation makes.
+        RO planned: Map<String, String> = {}, internal;
         /// The object that the operation is about.
         RO object: String = "", internal;
         /// The objects held until the end, as CLASS/REF.
