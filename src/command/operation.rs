@@ -14,9 +14,10 @@
 
 use super::{Call, Draft};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, MODEL, host, task};
+use crate::model::{ClassId, MODEL, VM, host, task};
 use crate::value::{self, Map, Micros, Ref, Value};
 use crate::views::{Object, View};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Begin<'a> {
     pub name: &'static str,
     /// Other objects that the operation holds, with the name it has in theirs.
     pub also: &'a [(ClassId, Ref, &'static str)],
+    /// Disks that the driver makes, fills or removes on the way.
+    pub disks: Vec<Disk>,
     pub deadline: Micros,
     /// Identities drawn now for what the operation will make, by name: the driver and the completion must agree on
     /// them before the thing exists.
@@ -46,8 +49,36 @@ pub struct Begin<'a> {
 
 impl<'a> Begin<'a> {
     pub fn on(class: ClassId, object: Ref, name: &'static str) -> Begin<'a> {
-        Begin { class, object, name, also: &[], deadline: DEADLINE, planned: &[] }
+        Begin { class, object, name, also: &[], disks: Vec::new(), deadline: DEADLINE, planned: &[] }
     }
+}
+
+/// One disk that an operation works on, decided when it began, so that a driver that starts over finds the
+/// same names. New disks become VDIs in the terminal event: until then only the task knows them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The VDI's uuid: drivers know disks by nothing else.
+    pub uuid: String,
+    /// The uuid of its storage repository.
+    pub sr: String,
+    pub bytes: i64,
+    pub work: DiskWork,
+}
+
+/// What a driver does to a disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskWork {
+    /// Make it, empty.
+    Make,
+    /// Make it with the contents of the disk of that uuid, which may be shared until written.
+    Clone(String),
+    /// Make it with a full copy of the disk of that uuid.
+    Copy(String),
+    /// Make it and write the machine's memory to it.
+    Memory,
+    /// Remove it, after everything else.
+    Remove,
 }
 
 /// What the hypervisor reported when an operation ended; what does not apply is `None`.
@@ -73,6 +104,8 @@ pub struct Ended {
     pub args: Vec<Value>,
     /// What [`Begin::planned`] said.
     pub planned: Map,
+    /// The disks as planned when it began.
+    pub disks: Vec<Disk>,
     pub facts: Facts,
 }
 
@@ -91,6 +124,7 @@ pub fn begin(draft: &mut Draft, call: &Call, begin: Begin<'_>) -> Result<Value, 
     let fields = new_task(draft, call)
         .with(task::operation, call.message.full_name)
         .with(task::arguments, Json::from(args).to_string())
+        .with(task::disks, stored_disks(&begin.disks))
         .with(task::locks, Value::set(locks.iter().map(|(class, object, _)| lock_text(*class, *object))))
         .with(task::object, begin.object.to_string())
         .with(task::deadline, Value::Time(draft.now.saturating_add(begin.deadline)))
@@ -154,6 +188,7 @@ pub fn complete(draft: &mut Draft, reference: Ref, facts: Facts) -> Result<Value
         object: Ref::parse(task.get(task::object)).unwrap_or(Ref::NULL),
         args: arguments(&task),
         planned: task.get(task::planned).clone(),
+        disks: disks(&task),
         facts,
     };
     release(draft, &task);
@@ -168,6 +203,7 @@ pub fn complete(draft: &mut Draft, reference: Ref, facts: Facts) -> Result<Value
 pub fn fail(draft: &mut Draft, reference: Ref, error: ApiError) -> Result<Value, ApiError> {
     let task = pending(draft, reference)?;
     release(draft, &task);
+    unschedule(draft, &task);
     let cancelled = error.code == "TASK_CANCELLED";
     let info: Vec<String> = std::iter::once(error.code.to_string()).chain(error.params.iter().cloned()).collect();
     draft.error = info.clone();
@@ -191,6 +227,21 @@ pub fn arguments(task: &Object) -> Vec<Value> {
     let args: Vec<Json> = serde_json::from_str(task.get(task::arguments)).expect("BUG: arguments are stored as JSON");
     let typed = message.params.iter().zip(&args).map(|(param, json)| value::from_json(param.ty, json));
     typed.collect::<Option<_>>().expect("BUG: arguments are stored as their types say")
+}
+
+/// The disks that the task works on.
+pub fn disks(task: &Object) -> Vec<Disk> {
+    match &**task.get(task::disks) {
+        "" => Vec::new(),
+        stored => serde_json::from_str(stored).expect("BUG: disks are stored as JSON"),
+    }
+}
+
+fn stored_disks(disks: &[Disk]) -> String {
+    match disks {
+        [] => String::new(),
+        disks => serde_json::to_string(disks).expect("BUG: disks are always JSON"),
+    }
 }
 
 fn end(draft: &mut Draft, reference: Ref, status: &'static str, result: &Value, error: Vec<String>) {
@@ -254,6 +305,15 @@ fn release(draft: &mut Draft, task: &Object) {
         operations.remove(&*key);
         let left = if operations.is_empty() { Value::empty_map() } else { Value::Map(Arc::new(operations)) };
         draft.set_field(class, object, field, left);
+    }
+}
+
+/// A machine whose start failed is expected nowhere any more.
+fn unschedule(draft: &mut Draft, task: &Object) {
+    for (class, object) in held(task) {
+        if class == ClassId::VM && draft.object(class, object).is_ok() {
+            draft.set(object, VM::scheduled_to_be_resident_on, Ref::NULL);
+        }
     }
 }
 

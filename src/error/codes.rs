@@ -626,4 +626,6 @@ codes! {
     SYSPREP(vm, message);
     INVALID_NTP_CONFIG(reason);
     NOT_ALLOWED_WHEN_NTP_IS_ENABLED(host);
+    VM_IS_SNAPSHOT(vm, operation);
+    ONLY_REVERT_SNAPSHOT();
 }

@@ -1,5 +1,9 @@
 //! Machines: their life cycle, their memory and processors, snapshots and clones.
 
+mod boot;
+pub mod observed;
+pub mod state;
+
 use super::operation::Derived;
 use super::{Completion, Handler, Reader};
 

@@ -122,6 +122,8 @@ class! {
         RO deadline: DateTime = epoch, internal;
         /// Somebody waits on the line; the task goes soon after its end.
         RO synchronous: Bool = false, internal;
+        /// The disks that the operation makes, writes or removes, decided when it began: see `operation::Disk`.
+        RO disks: String = "", internal;
     }
     messages {
         fn set_other_config(self: Ref<task>, value: Map<String, String>) -> Void as read_only, prototyped;
