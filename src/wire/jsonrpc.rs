@@ -2,7 +2,8 @@
 //!
 //! A call is 1.0 unless it says `"jsonrpc":"2.0"`. Envelopes are taken apart
 //! without being decoded, so that an id goes back byte for byte and a call
-//! with a bad parameter is still answered under its id.
+//! with a bad parameter is still answered under its id. A call without an id is
+//! answered under `null`: HTTP owes an answer in any case.
 
 use super::{Call, Fault, MAX_BATCH, MAX_DEPTH, Malformed, Protocol, Reply};
 use crate::error::ApiError;

@@ -225,6 +225,17 @@ fn a_rendering_is_appended_to_what_is_there() {
 }
 
 #[test]
+fn what_no_wire_carries_is_zero() {
+    let mut out = Vec::new();
+    for float in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        out.clear();
+        Format::Json.render(&mut out, &Value::Float(float));
+        Format::Xml.render(&mut out, &Value::Float(float));
+        assert_eq!(text_of(out.clone()), "0.0<value><double>0</double></value>");
+    }
+}
+
+#[test]
 fn our_client_reads_refusals() {
     let reply = Reply { protocol: Protocol::JsonRpc2, id: Box::from("1") };
     let mut out = Vec::new();
