@@ -130,10 +130,23 @@ def guest_powerstate_waits_for_an_address(ansible):
     x = ansible.x
     if not x.VM.get_VIFs(vm):
         network = x.network.get_all()[0]
-        x.VIF.create({"VM": vm, "network": network, "device": "0", "MAC": "", "MTU": "1500", "other_config": {},
-                      "qos_algorithm_type": "", "qos_algorithm_params": {}})
+        x.VIF.create(
+            {
+                "VM": vm,
+                "network": network,
+                "device": "0",
+                "MAC": "",
+                "MTU": "1500",
+                "other_config": {},
+                "qos_algorithm_type": "",
+                "qos_algorithm_params": {},
+            }
+        )
     found = ansible.instance(
-        "xenserver_guest_powerstate", name="addressed", state="powered-on", wait_for_ip_address=True,
+        "xenserver_guest_powerstate",
+        name="addressed",
+        state="powered-on",
+        wait_for_ip_address=True,
         state_change_timeout=60,
     )
     assert found["networks"][0]["ip"], found["networks"]
@@ -141,8 +154,13 @@ def guest_powerstate_waits_for_an_address(ansible):
 
 @case
 def guest_makes_a_machine_of_a_template(ansible):
-    found = ansible.instance("xenserver_guest", name="made by ansible", template=template_of(ansible.x),
-                             state="poweredon", hardware={"num_cpus": 2, "memory_mb": 512})
+    found = ansible.instance(
+        "xenserver_guest",
+        name="made by ansible",
+        template=template_of(ansible.x),
+        state="poweredon",
+        hardware={"num_cpus": 2, "memory_mb": 512},
+    )
     assert found["state"] == "poweredon" and found["hardware"]["num_cpus"] == 2, found
     vm = ansible.x.VM.get_by_name_label("made by ansible")[0]
     assert ansible.x.VM.get_power_state(vm) == "Running"
