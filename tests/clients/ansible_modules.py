@@ -26,6 +26,7 @@ class Ansible:
             XENSERVER_PASSWORD=PASSWORD,
             XENSERVER_VALIDATE_CERTS="false",
             ANSIBLE_HOME=os.path.join(server.folder, "ansible"),
+            ANSIBLE_REMOTE_TMP=os.path.join(server.folder, "remote"),
             ANSIBLE_LOCALHOST_WARNING="False",
             ANSIBLE_PYTHON_INTERPRETER=sys.executable,
             LC_ALL="C.UTF-8",
