@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use xenledger::event::Kind;
-use xenledger::log::sqlite::SqliteLog;
+use xenledger::log::memory::{Injected, MemoryLog};
+use xenledger::log::sqlite::{LogReader, SqliteLog};
 use xenledger::log::{Appended, Head, Port, Row, Sealed, VaultChanges, hash};
 use xenledger::value::Ref;
 
@@ -29,6 +30,13 @@ impl Storage for Sqlite {
     type Log = SqliteLog;
     async fn port(&self) -> SqliteLog {
         self.first.another().await.expect("a second port")
+    }
+}
+
+impl Storage for MemoryLog {
+    type Log = MemoryLog;
+    async fn port(&self) -> MemoryLog {
+        self.another()
     }
 }
 
@@ -116,6 +124,80 @@ async fn the_later_writer_wins(storage: impl Storage) {
     done(new.append(new_term, 3, rows(new_term, &head, 2), VaultChanges::default()).await);
 }
 
+/// A batch with one bad row leaves nothing behind: not its good rows, not its secrets.
+async fn all_or_none(storage: impl Storage) {
+    let mut log = storage.port().await;
+    let (term, head) = log.open().await.expect("open");
+    let good = rows(term, &head, 4);
+    let secret = || VaultChanges { put: vec![sealed(1)], erase: vec![] };
+    let with = |index: usize, change: fn(&mut Row)| {
+        let mut bad = good.clone();
+        change(&mut bad[index]);
+        bad
+    };
+    for vault in [VaultChanges::default, secret as fn() -> _] {
+        conflict(log.append(term, 0, with(3, |row| row.position = 6), vault()).await);
+        conflict(log.append(term, 0, with(3, |row| row.position = 3), vault()).await);
+        conflict(log.append(term, 0, with(2, |row| row.term += 1), vault()).await);
+        conflict(log.append(term, 0, with(2, |row| row.term -= 1), vault()).await);
+        conflict(log.append(term, 1, good.clone(), vault()).await);
+    }
+    assert_eq!(log.head().await.expect("head").position, 0);
+    assert!(log.secret(Ref([1; 16])).await.expect("vault").is_none());
+    done(log.append(term, 0, good, secret()).await);
+}
+
+/// Secrets come and go with the batch that speaks of them.
+async fn the_vault_follows_the_rows(storage: impl Storage) {
+    let mut log = storage.port().await;
+    let (term, mut head) = log.open().await.expect("open");
+    let changes = [(vec![1, 2], vec![]), (vec![3], vec![1]), (vec![], vec![2, 9])];
+    for (put, erase) in changes {
+        let batch = rows(term, &head, 2);
+        let vault = VaultChanges {
+            put: put.into_iter().map(sealed).collect(),
+            erase: erase.into_iter().map(|id| Ref([id; 16])).collect(),
+        };
+        done(log.append(term, head.position, batch.clone(), vault).await);
+        head = end(&batch);
+    }
+    for (id, present) in [(1, false), (2, false), (3, true), (9, false)] {
+        let found = log.secret(Ref([id; 16])).await.expect("vault");
+        assert_eq!(found.is_some(), present, "secret {id}");
+        if let Some(found) = found {
+            assert_eq!((found.digest(), &found.value[..]), (sealed(id).digest(), &[id, 0, 255][..]));
+        }
+    }
+    // A change of the vault alone.
+    let erase = VaultChanges { put: vec![], erase: vec![Ref([3; 16])] };
+    done(log.append(term, head.position, vec![], erase).await);
+    assert!(log.secret(Ref([3; 16])).await.expect("vault").is_none());
+}
+
+/// Only a row of kind `lineage` may leave a gap, and only upwards.
+async fn a_lineage_row_may_jump(storage: impl Storage) {
+    let mut log = storage.port().await;
+    let (term, head) = log.open().await.expect("open");
+    let batch = rows(term, &head, 3);
+    done(log.append(term, 0, batch.clone(), VaultChanges::default()).await);
+    let jump = |position: u64, kind| {
+        let mut row = rows(term, &Head { position: position - 1, ..end(&batch) }, 1).remove(0);
+        row.kind = kind;
+        row.lineage = 7;
+        row.hash = hash::of_row(&batch[2].hash, &row);
+        vec![row]
+    };
+    conflict(log.append(term, 3, jump(1000, Kind::Change), VaultChanges::default()).await);
+    conflict(log.append(term, 3, jump(2, Kind::Lineage), VaultChanges::default()).await);
+    conflict(log.append(term, 2, jump(1000, Kind::Lineage), VaultChanges::default()).await);
+    let first = jump(1000, Kind::Lineage);
+    done(log.append(term, 3, first.clone(), VaultChanges::default()).await);
+    assert_eq!(log.head().await.expect("head"), end(&first));
+    done(log.append(term, 1000, rows(term, &end(&first), 1), VaultChanges::default()).await);
+    let positions: Vec<u64> = log.read(0, 10).await.expect("read").iter().map(|row| row.position).collect();
+    assert_eq!(positions, [1, 2, 3, 1000, 1001]);
+}
+
 macro_rules! suite {
     ($storage:ident: $($test:ident)*) => {
         mod $storage {
@@ -133,4 +215,106 @@ async fn sqlite() -> Sqlite {
     Sqlite::new().await
 }
 
-suite!(sqlite: rows_come_back the_later_writer_wins);
+async fn memory() -> MemoryLog {
+    MemoryLog::new()
+}
+
+suite!(sqlite: rows_come_back the_later_writer_wins all_or_none the_vault_follows_the_rows a_lineage_row_may_jump);
+suite!(memory: rows_come_back the_later_writer_wins all_or_none the_vault_follows_the_rows a_lineage_row_may_jump);
+
+#[tokio::test]
+async fn every_outcome_can_be_injected() {
+    let mut log = MemoryLog::new();
+    let (term, head) = log.open().await.expect("open");
+    let batch = || rows(term, &head, 2);
+    for (injected, found) in [
+        (Injected::Conflict, 0),
+        (Injected::NotWritten, 0),
+        (Injected::UnknownNotWritten, 0),
+        (Injected::UnknownWritten, 2),
+    ] {
+        log.inject(injected);
+        let appended = log.append(term, 0, batch(), VaultChanges::default()).await;
+        let unknown = matches!(injected, Injected::UnknownWritten | Injected::UnknownNotWritten);
+        assert_eq!(matches!(appended, Appended::Unknown(_)), unknown, "{injected:?}: {appended:?}");
+        assert_eq!(matches!(appended, Appended::Conflict), injected == Injected::Conflict, "{appended:?}");
+        if unknown {
+            let refused = log.append(term, 0, batch(), VaultChanges::default()).await;
+            assert!(matches!(refused, Appended::NotWritten(_)), "the head was not read: {refused:?}");
+        }
+        assert_eq!(log.head().await.expect("head").position, found, "{injected:?}");
+    }
+}
+
+/// A caller that goes away in the middle of an append leaves an unknown outcome, and the head tells the truth.
+#[tokio::test]
+async fn an_abandoned_append_is_settled_by_reading_the_head() {
+    let storage = Sqlite::new().await;
+    let mut log = storage.port().await;
+    let (term, head) = log.open().await.expect("open");
+    let batch = rows(term, &head, 3);
+    for vault in [VaultChanges::default(), VaultChanges { put: vec![sealed(1)], erase: vec![] }] {
+        let mut append = Box::pin(log.append(term, 0, batch.clone(), vault));
+        assert!(futures_util::poll!(&mut append).is_pending());
+        drop(append);
+        let refused = log.append(term, 0, batch.clone(), VaultChanges::default()).await;
+        assert!(matches!(refused, Appended::NotWritten(_)), "{refused:?}");
+        let found = log.head().await.expect("head");
+        assert_eq!(found, log.head().await.expect("head"));
+        if found.position > 0 {
+            assert_eq!(found, end(&batch));
+            assert_eq!(log.read(0, 9).await.expect("read"), batch);
+            return;
+        }
+        assert_eq!(found, head);
+    }
+}
+
+#[tokio::test]
+async fn a_data_folder_has_one_owner() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let first = SqliteLog::open(folder.path()).await.expect("a new log");
+    let refused = SqliteLog::open(folder.path()).await.err().expect("a locked folder");
+    assert!(refused.to_string().contains("is in use by process"), "{refused}");
+    drop(first);
+    SqliteLog::open(folder.path()).await.expect("a free folder");
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_reopening() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut all = Vec::new();
+    for round in 1..=4 {
+        let mut log = SqliteLog::open(folder.path()).await.expect("the log");
+        let (term, head) = log.open().await.expect("open");
+        assert_eq!((term, head.position), (round, all.len() as u64));
+        let batch = rows(term, &head, 5);
+        done(log.append(term, head.position, batch.clone(), VaultChanges::default()).await);
+        all.extend(batch);
+    }
+    let reader = LogReader::open(folder.path()).await.expect("a reader");
+    assert_eq!(reader.read(0, 100).await.expect("read"), all);
+}
+
+/// Readers see whole batches only, while the writer works.
+#[tokio::test]
+async fn readers_see_whole_batches() {
+    let storage = Sqlite::new().await;
+    let mut log = storage.port().await;
+    let reader = log.reader();
+    let reading = tokio::spawn(async move {
+        let mut seen = 0;
+        while seen < 200 {
+            let page = reader.read(seen, 1000).await.expect("read");
+            assert_eq!(page.len() % 10, 0);
+            seen += page.len() as u64;
+        }
+    });
+    let (term, mut head) = log.open().await.expect("open");
+    for _ in 0..20 {
+        let batch = rows(term, &head, 10);
+        done(log.append(term, head.position, batch.clone(), VaultChanges::default()).await);
+        head = end(&batch);
+    }
+    reading.await.expect("the reader");
+}

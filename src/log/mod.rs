@@ -14,7 +14,10 @@
 
 pub mod folder;
 pub mod hash;
+pub mod memory;
 pub mod sqlite;
+pub mod vault;
+pub mod verify;
 pub mod writer;
 
 use crate::event::{Body, Event, Kind, Unreadable};

@@ -14,7 +14,7 @@ mod checkpoint;
 mod insert;
 mod reader;
 
-pub use reader::LogReader;
+pub use reader::{BadRow, LogReader, PAGE_ROWS_MAX};
 
 use super::folder::Folder;
 use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges};
@@ -35,8 +35,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The writer's port to a log in SQLite.
 pub struct SqliteLog {
     folder: Arc<Folder>,
-    /// `None` from the moment that an outcome is unknown until the head was read.
+    /// `None` only while it could not be opened again.
     connection: Option<SqliteConnection>,
+    /// From the begin of an append until its outcome is known, be it by reading the head.
+    unsettled: bool,
     reader: LogReader,
     checkpoints: Checkpoints,
 }
@@ -60,7 +62,7 @@ impl SqliteLog {
         migrated.map_err(|error| StorageError(format!("cannot prepare {}: {error}", file.display())))?;
         let checkpoints = Checkpoints::start(connect(&file).await?);
         let reader = LogReader::of(&file);
-        Ok(SqliteLog { folder, connection: Some(connection), reader, checkpoints })
+        Ok(SqliteLog { folder, connection: Some(connection), unsettled: false, reader, checkpoints })
     }
 
     /// A handle for everybody but the writer.
@@ -68,43 +70,53 @@ impl SqliteLog {
         self.reader.clone()
     }
 
-    /// The connection, opened again if an outcome is unknown.
-    async fn connected(&mut self) -> Result<SqliteConnection, StorageError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
+    /// The connection, opened again if an outcome is unknown. The old one is closed first, which waits for whatever
+    /// it was still doing: nothing may be written behind the head that is read next.
+    async fn connected(&mut self) -> Result<&mut SqliteConnection, StorageError> {
+        if self.unsettled
+            && let Some(old) = self.connection.take()
+        {
+            let _ = old.close().await;
+        }
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
             None => {
                 let mut connection = connect(&file_of(self.folder.path())).await?;
                 settle(&mut connection).await?;
-                Ok(connection)
+                self.unsettled = false;
+                connection
             }
-        }
+        };
+        Ok(self.connection.insert(connection))
     }
 }
 
 impl Port for SqliteLog {
     async fn open(&mut self) -> Result<(u64, Head), StorageError> {
-        let mut connection = self.connected().await?;
+        let connection = self.connected().await?;
         let raise = sqlx::query_scalar("UPDATE writer SET term = term + 1 RETURNING term");
-        let term: i64 = raise.fetch_one(&mut connection).await.map_err(storage)?;
-        let head = reader::head(&mut connection).await?;
-        self.connection = Some(connection);
-        Ok((term as u64, head))
+        let term: i64 = raise.fetch_one(&mut *connection).await.map_err(storage)?;
+        Ok((term as u64, reader::head(connection).await?))
     }
 
     async fn append(&mut self, term: u64, expected: u64, rows: Vec<Row>, vault: VaultChanges) -> Appended {
-        // Taken, and put back only when the outcome is known: a caller that goes away in between leaves an unknown one.
-        let Some(mut connection) = self.connection.take() else {
-            return Appended::NotWritten(StorageError("the head is unknown: it must be read before writing".into()));
+        let connection = match &mut self.connection {
+            Some(connection) if !self.unsettled => connection,
+            _ => {
+                return Appended::NotWritten(StorageError("the head must be read first: an outcome is unknown".into()));
+            }
         };
+        // Cleared when the outcome is known: a caller that goes away in between leaves an unknown one.
+        self.unsettled = true;
         let size = rows.iter().map(|row| row.payload.len() + ROW_OVERHEAD).sum();
         let appended = match rows.first() {
             Some(first) if insert::fits_one_statement(&rows) && is_plain(first, expected, &vault) => {
-                insert::rows(&mut connection, rows).await.map_or_else(classify, |()| Appended::Done)
+                insert::rows(connection, rows).await.map_or_else(classify, |()| Appended::Done)
             }
-            _ => append_slowly(&mut connection, term, expected, rows, vault).await,
+            _ => append_slowly(connection, term, expected, rows, vault).await,
         };
         if !matches!(appended, Appended::Unknown(_)) {
-            self.connection = Some(connection);
+            self.unsettled = false;
             self.checkpoints.written(size);
         }
         appended
@@ -115,10 +127,7 @@ impl Port for SqliteLog {
     }
 
     async fn head(&mut self) -> Result<Head, StorageError> {
-        let mut connection = self.connected().await?;
-        let head = reader::head(&mut connection).await?;
-        self.connection = Some(connection);
-        Ok(head)
+        reader::head(self.connected().await?).await
     }
 
     async fn secret(&mut self, id: Ref) -> Result<Option<Sealed>, StorageError> {
@@ -200,8 +209,7 @@ fn classify(error: sqlx::Error) -> Appended {
 /// TOOBIG, CONSTRAINT and MISMATCH. A full disk is among them, since the frame that commits is the last one written.
 const ROLLED_BACK: [i32; 8] = [1, 5, 6, 8, 13, 18, 19, 20];
 
-/// SQLite's extended codes: CONSTRAINT_PRIMARYKEY and CONSTRAINT_TRIGGER.
-const PRIMARY_KEY: &str = "1555";
+/// SQLite's extended code CONSTRAINT_TRIGGER. The triggers look at a row before its key is looked at.
 const TRIGGER: &str = "1811";
 
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
@@ -210,12 +218,8 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
 }
 
 fn is_conflict(error: &sqlx::Error) -> bool {
-    let Some(error) = error.as_database_error() else { return false };
-    match error.code().as_deref() {
-        Some(PRIMARY_KEY) => true,
-        Some(TRIGGER) => error.message().starts_with("conflict:"),
-        _ => false,
-    }
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.code().as_deref() == Some(TRIGGER) && error.message().starts_with("conflict:"))
 }
 
 fn not_written(error: sqlx::Error) -> Appended {

@@ -46,6 +46,12 @@ impl LogReader {
 
     /// Rows behind `after`, in order: at most `limit`, and at most [`PAGE_ROWS_MAX`].
     pub async fn read(&self, after: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
+        let rows = self.rows(after, limit).await?.into_iter();
+        rows.map(|row| row.map_err(|bad| StorageError(bad.to_string()))).collect()
+    }
+
+    /// The same, saying for each row whether it can be read at all.
+    pub async fn rows(&self, after: u64, limit: usize) -> Result<Vec<Result<Row, BadRow>>, StorageError> {
         let found = sqlx::query(
             "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
              FROM event WHERE position > ? ORDER BY position LIMIT ?",
@@ -56,7 +62,7 @@ impl LogReader {
         .await
         .map_err(storage)?;
         let mut names = Names::default();
-        found.iter().map(|row| decode(row, &mut names)).collect()
+        Ok(found.iter().map(|row| decode(row, &mut names)).collect())
     }
 
     /// Where the log ends.
@@ -88,7 +94,7 @@ pub(super) async fn head(executor: impl sqlx::Executor<'_, Database = Sqlite>) -
     let Some((lineage, position, time, hash)) = newest else {
         return Ok(Head { lineage: 0, position: 0, time: 0, hash: hash::GENESIS });
     };
-    let hash = hash_of(&hash, position)?;
+    let hash = hash_of(&hash, position).map_err(|bad| StorageError(bad.to_string()))?;
     Ok(Head { lineage: lineage as u64, position: position as u64, time, hash })
 }
 
@@ -100,13 +106,20 @@ struct Names {
     request: Arc<str>,
 }
 
-fn decode(row: &SqliteRow, names: &mut Names) -> Result<Row, StorageError> {
-    let position: i64 = row.try_get(0).map_err(storage)?;
-    let hash: &[u8] = row.try_get(11).map_err(storage)?;
-    let kind: &str = row.try_get(1).map_err(storage)?;
-    let kind = Kind::parse(kind).ok_or_else(|| unreadable(position, "its kind is not known"))?;
-    let hash = hash_of(hash, position)?;
-    columns(row, kind, position, hash, names).map_err(|error| unreadable(position, &error.to_string()))
+/// A row that somebody damaged.
+#[derive(Debug, thiserror::Error)]
+#[error("row {position} of the log cannot be read: {why}")]
+pub struct BadRow {
+    pub position: u64,
+    pub why: String,
+}
+
+fn decode(row: &SqliteRow, names: &mut Names) -> Result<Row, BadRow> {
+    let position: i64 = row.try_get(0).map_err(|error| bad(0, error))?;
+    let kind: &str = row.try_get(1).map_err(|error| bad(position, error))?;
+    let kind = Kind::parse(kind).ok_or_else(|| bad(position, "its kind is not known"))?;
+    let hash = hash_of(row.try_get(11).map_err(|error| bad(position, error))?, position)?;
+    columns(row, kind, position, hash, names).map_err(|error| bad(position, error))
 }
 
 fn columns(row: &SqliteRow, kind: Kind, position: i64, hash: Hash, names: &mut Names) -> Result<Row, sqlx::Error> {
@@ -133,10 +146,10 @@ fn shared(last: &mut Arc<str>, text: &str) -> Arc<str> {
     last.clone()
 }
 
-fn hash_of(bytes: &[u8], position: i64) -> Result<Hash, StorageError> {
-    bytes.try_into().map_err(|_| unreadable(position, "its hash has not 32 bytes"))
+fn hash_of(bytes: &[u8], position: i64) -> Result<Hash, BadRow> {
+    bytes.try_into().map_err(|_| bad(position, "its hash has not 32 bytes"))
 }
 
-fn unreadable(position: i64, why: &str) -> StorageError {
-    StorageError(format!("row {position} of the log cannot be read: {why}"))
+fn bad(position: i64, why: impl ToString) -> BadRow {
+    BadRow { position: position as u64, why: why.to_string() }
 }

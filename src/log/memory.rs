@@ -1,0 +1,151 @@
+//! The log in memory, for tests: every outcome of an append on command.
+//!
+//! It keeps the same rules as storage on disk, since one suite runs on both.
+//! It is gone with its last port.
+
+use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges, hash};
+use crate::event::Kind;
+use crate::value::Ref;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How an append is made to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Injected {
+    Conflict,
+    NotWritten,
+    /// The rows are there, but the caller is not told.
+    UnknownWritten,
+    /// The rows are not there, and the caller is not told.
+    UnknownNotWritten,
+}
+
+/// A port to a log in memory; [`MemoryLog::another`] gives more to the same log.
+#[derive(Default)]
+pub struct MemoryLog {
+    shared: Arc<Mutex<State>>,
+    /// From an unknown outcome until the head was read.
+    unsettled: bool,
+}
+
+#[derive(Default)]
+struct State {
+    term: u64,
+    rows: Vec<Row>,
+    vault: BTreeMap<Ref, Sealed>,
+    injected: VecDeque<Injected>,
+    failing_heads: u32,
+}
+
+impl MemoryLog {
+    pub fn new() -> MemoryLog {
+        MemoryLog::default()
+    }
+
+    /// A second port to the same log. Opening it fences off the first one.
+    pub fn another(&self) -> MemoryLog {
+        MemoryLog { shared: self.shared.clone(), unsettled: false }
+    }
+
+    /// Makes the next append that no earlier call spoke for end so.
+    pub fn inject(&self, outcome: Injected) {
+        self.state().injected.push_back(outcome);
+    }
+
+    /// Makes the next `count` reads of the head fail.
+    pub fn fail_heads(&self, count: u32) {
+        self.state().failing_heads = count;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn head(&self) -> Head {
+        match self.rows.last() {
+            None => Head { lineage: 0, position: 0, time: 0, hash: hash::GENESIS },
+            Some(row) => Head { lineage: row.lineage, position: row.position, time: row.time, hash: row.hash },
+        }
+    }
+
+    fn accepts(&self, term: u64, expected: u64, rows: &[Row]) -> bool {
+        let mut position = expected;
+        let mut follows = |row: &Row| {
+            let follows = row.position == position + 1 || (row.kind == Kind::Lineage && row.position > position);
+            position = row.position;
+            follows && row.term == term
+        };
+        term == self.term && expected == self.head().position && rows.iter().all(&mut follows)
+    }
+
+    fn write(&mut self, rows: Vec<Row>, vault: VaultChanges) {
+        self.rows.extend(rows);
+        self.vault.extend(vault.put.into_iter().map(|sealed| (sealed.id, sealed)));
+        for id in &vault.erase {
+            self.vault.remove(id);
+        }
+    }
+}
+
+fn injected_failure() -> StorageError {
+    StorageError("injected".into())
+}
+
+impl Port for MemoryLog {
+    async fn open(&mut self) -> Result<(u64, Head), StorageError> {
+        self.unsettled = false;
+        let mut state = self.state();
+        state.term += 1;
+        Ok((state.term, state.head()))
+    }
+
+    async fn append(&mut self, term: u64, expected: u64, rows: Vec<Row>, vault: VaultChanges) -> Appended {
+        if self.unsettled {
+            return Appended::NotWritten(StorageError("the head is unknown: it must be read before writing".into()));
+        }
+        let injected = {
+            let mut state = self.state();
+            let injected = state.injected.pop_front();
+            if injected == Some(Injected::Conflict) || !state.accepts(term, expected, &rows) {
+                return Appended::Conflict;
+            }
+            if matches!(injected, None | Some(Injected::UnknownWritten)) {
+                state.write(rows, vault);
+            }
+            injected
+        };
+        match injected {
+            None => Appended::Done,
+            Some(Injected::NotWritten | Injected::Conflict) => Appended::NotWritten(injected_failure()),
+            Some(Injected::UnknownWritten | Injected::UnknownNotWritten) => {
+                self.unsettled = true;
+                Appended::Unknown(injected_failure())
+            }
+        }
+    }
+
+    async fn read(&mut self, after: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
+        let state = self.state();
+        let first = state.rows.partition_point(|row| row.position <= after);
+        Ok(state.rows.iter().skip(first).take(limit).cloned().collect())
+    }
+
+    async fn head(&mut self) -> Result<Head, StorageError> {
+        let head = {
+            let mut state = self.state();
+            if state.failing_heads > 0 {
+                state.failing_heads -= 1;
+                return Err(injected_failure());
+            }
+            state.head()
+        };
+        self.unsettled = false;
+        Ok(head)
+    }
+
+    async fn secret(&mut self, id: Ref) -> Result<Option<Sealed>, StorageError> {
+        Ok(self.state().vault.get(&id).cloned())
+    }
+}
