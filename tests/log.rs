@@ -318,3 +318,11 @@ async fn readers_see_whole_batches() {
     }
     reading.await.expect("the reader");
 }
+
+#[tokio::test]
+async fn a_reader_creates_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refused = LogReader::open(folder.path()).await.err().expect("no log");
+    assert!(refused.to_string().contains("cannot open the log in"), "{refused}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}

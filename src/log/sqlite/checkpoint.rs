@@ -72,7 +72,7 @@ async fn run(behind: Arc<Behind>, mut connection: SqliteConnection) {
         let worked = behind.bytes.swap(0, Ordering::Relaxed) > 0;
         idle = if worked { 0 } else { idle + 1 };
         let done = match (worked, idle) {
-            (true, _) => follow(&mut connection).await,
+            (true, _) => follow(&mut connection, PAGES_MAX).await,
             (false, IDLE_PAUSES) => checkpoint(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await.map(drop),
             (false, _) => Ok(()),
         };
@@ -84,9 +84,9 @@ async fn run(behind: Arc<Behind>, mut connection: SqliteConnection) {
 }
 
 /// Catches up with the writer, and stops it for a moment only when the write-ahead log got too long.
-async fn follow(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+async fn follow(connection: &mut SqliteConnection, pages_max: i64) -> Result<(), sqlx::Error> {
     let pages = checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
-    if pages > PAGES_MAX {
+    if pages > pages_max {
         checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)").await?;
     }
     Ok(())
@@ -96,4 +96,34 @@ async fn follow(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
 async fn checkpoint(connection: &mut SqliteConnection, pragma: &'static str) -> Result<i64, sqlx::Error> {
     let (_busy, pages, _moved): (i64, i64, i64) = sqlx::query_as(pragma).fetch_one(connection).await?;
     Ok(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::sqlite::connect;
+
+    /// Pages in the write-ahead log after one more commit: few, if it began again from its start.
+    async fn pages_after_a_commit(writer: &mut SqliteConnection) -> i64 {
+        sqlx::query("UPDATE t SET a = randomblob(10)").execute(&mut *writer).await.expect("a commit");
+        checkpoint(writer, "PRAGMA wal_checkpoint(NOOP)").await.expect("a look")
+    }
+
+    #[tokio::test]
+    async fn the_write_ahead_log_is_moved_and_begins_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("test.sqlite");
+        let mut writer = connect(&file).await.expect("a writer");
+        let mut other = connect(&file).await.expect("a second connection");
+        sqlx::query("CREATE TABLE t (a)").execute(&mut writer).await.expect("a table");
+        sqlx::query("INSERT INTO t VALUES (zeroblob(1000000))").execute(&mut writer).await.expect("a row");
+        let before = pages_after_a_commit(&mut writer).await;
+        assert!(before > 200, "{before} pages: nothing checkpoints by itself");
+        follow(&mut other, 0).await.expect("a checkpoint");
+        let after = pages_after_a_commit(&mut writer).await;
+        assert!(after < 10, "{after} pages");
+        checkpoint(&mut other, "PRAGMA wal_checkpoint(TRUNCATE)").await.expect("a checkpoint");
+        let left = std::fs::metadata(folder.path().join("test.sqlite-wal")).expect("the write-ahead log").len();
+        assert_eq!(left, 0);
+    }
 }
