@@ -255,3 +255,67 @@ async fn connect(file: &Path) -> Result<SqliteConnection, StorageError> {
     let connected = SqliteConnection::connect_with(&options).await;
     connected.map_err(|error| StorageError(format!("cannot open {}: {error}", file.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Body, Event, Kind};
+
+    fn batch(term: u64, head: &Head, payload: usize) -> Vec<Row> {
+        let event = Event {
+            kind: Kind::Change,
+            lineage: 1,
+            term,
+            position: head.position + 1,
+            time: 1,
+            principal: "timer".into(),
+            message: "VM.start".into(),
+            request: "".into(),
+            cause: 0,
+            body: Body { address: "x".repeat(payload).into(), ..Body::default() },
+        };
+        vec![Row::of(&event, &head.hash)]
+    }
+
+    /// What surely rolled back is told apart from what may be there, and the log goes on behind it.
+    #[tokio::test]
+    async fn a_full_disk_a_locked_and_a_read_only_file_are_surely_not_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut log = SqliteLog::open(folder.path()).await.expect("a new log");
+        let (term, head) = log.open().await.expect("open");
+        let mut other = connect(&file_of(folder.path())).await.expect("a second connection");
+        for (refuse, allow) in [
+            ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"),
+            ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+            ("PRAGMA busy_timeout = 0", "PRAGMA busy_timeout = 5000"),
+        ] {
+            let lock = refuse.contains("busy_timeout");
+            let held = if lock { Some(other.begin_with("BEGIN IMMEDIATE").await.expect("the lock")) } else { None };
+            sqlx::query(refuse).execute(log.connection.as_mut().expect("connected")).await.expect(refuse);
+            for vault in [VaultChanges::default(), VaultChanges { put: vec![], erase: vec![Ref([1; 16])] }] {
+                let appended = log.append(term, 0, batch(term, &head, 100_000), vault).await;
+                assert!(matches!(appended, Appended::NotWritten(_)), "{refuse}: {appended:?}");
+            }
+            sqlx::query(allow).execute(log.connection.as_mut().expect("connected")).await.expect(allow);
+            drop(held);
+            assert_eq!(log.head().await.expect("head"), head);
+        }
+        let appended = log.append(term, 0, batch(term, &head, 100_000), VaultChanges::default()).await;
+        assert!(matches!(appended, Appended::Done), "{appended:?}");
+    }
+
+    /// Any other failure may have come after the commit: nothing is written until the head was read again.
+    #[tokio::test]
+    async fn a_lost_connection_leaves_an_unknown_outcome() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut log = SqliteLog::open(folder.path()).await.expect("a new log");
+        let (term, head) = log.open().await.expect("open");
+        assert!(matches!(classify(sqlx::Error::WorkerCrashed), Appended::Unknown(_)));
+        log.unsettled = true;
+        let refused = log.append(term, 0, batch(term, &head, 1), VaultChanges::default()).await;
+        assert!(matches!(refused, Appended::NotWritten(_)), "{refused:?}");
+        assert_eq!(log.head().await.expect("head"), head);
+        let appended = log.append(term, 0, batch(term, &head, 1), VaultChanges::default()).await;
+        assert!(matches!(appended, Appended::Done), "{appended:?}");
+    }
+}
