@@ -54,7 +54,7 @@ fn rows(term: u64, head: &Head, count: u64) -> Vec<Row> {
             schema: 1,
             principal: Arc::from("user/rööt"),
             message: Arc::from("VM.start"),
-            request: Arc::from(if position % 2 == 0 { "" } else { "retry\u{0}\"'" }),
+            request: Arc::from(if position.is_multiple_of(2) { "" } else { "retry\u{0}\"'" }),
             cause: position - 1,
             payload: format!("{{\"address\":\"10.0.0.{position}\",\"n\":\"\u{0} ☃\"}}"),
             hash: [0; 32],
@@ -119,7 +119,7 @@ async fn the_later_writer_wins(storage: impl Storage) {
     conflict(old.append(old_term, 3, rows(old_term, &head, 2), VaultChanges::default()).await);
     let secret = VaultChanges { put: vec![sealed(1)], erase: vec![] };
     conflict(old.append(old_term, 3, rows(old_term, &head, 2), secret).await);
-    assert_eq!(old.secret(Ref([1; 16])).await.expect("vault").is_some(), false);
+    assert!(old.secret(Ref([1; 16])).await.expect("vault").is_none());
     assert_eq!(new.head().await.expect("head"), head);
     done(new.append(new_term, 3, rows(new_term, &head, 2), VaultChanges::default()).await);
 }

@@ -16,7 +16,7 @@ const SEED: u64 = 20_261_122;
 
 fn row(position: u64, previous: &Hash) -> Row {
     let event = Event {
-        kind: if position % 7 == 0 { Kind::Refused } else { Kind::Change },
+        kind: if position.is_multiple_of(7) { Kind::Refused } else { Kind::Change },
         lineage: u64::MAX - 9,
         term: 1,
         position,
