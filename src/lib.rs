@@ -5,6 +5,7 @@ pub mod error;
 pub mod event;
 pub mod log;
 pub mod model;
+pub mod subscribe;
 pub mod value;
 pub mod views;
 pub mod wire;

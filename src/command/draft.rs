@@ -12,7 +12,7 @@ use crate::views::relations::{HOLDING, REFERRING};
 use crate::views::{Object, View};
 use crate::world::{Ids, Seed};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// See the module.
@@ -24,6 +24,8 @@ pub struct Draft<'a> {
     pub ids: Ids,
     /// Objects touched, with the fields set; in order, so that events are the same for the same seed.
     touched: BTreeMap<(ClassId, Ref), Vec<usize>>,
+    /// Objects that are told of as modified though nothing changed.
+    bumped: BTreeSet<(ClassId, Ref)>,
     pub vault: VaultChanges,
     /// The task that the event belongs to.
     pub task: Option<Ref>,
@@ -44,6 +46,7 @@ impl<'a> Draft<'a> {
             now,
             ids: Ids::new(seed),
             touched: BTreeMap::new(),
+            bumped: BTreeSet::new(),
             vault: VaultChanges::default(),
             task: None,
             pending: None,
@@ -130,6 +133,12 @@ impl<'a> Draft<'a> {
         reference
     }
 
+    /// Tells subscribers of an object as if it had changed.
+    pub fn touch(&mut self, class: ClassId, reference: Ref) {
+        self.touched.entry((class, reference)).or_default();
+        self.bumped.insert((class, reference));
+    }
+
     pub fn delete<C: Declared>(&mut self, reference: Ref) {
         self.delete_object(C::ID, reference);
     }
@@ -203,7 +212,8 @@ impl<'a> Draft<'a> {
                 let deltas =
                     fields.iter().map(|index| (*index, Delta::between(&before.record[*index], &after.record[*index])));
                 let deltas: Vec<(usize, Delta)> = deltas.collect();
-                (!deltas.is_empty()).then_some(Operation::Mod(deltas))
+                let told = !deltas.is_empty() || self.bumped.contains(&(class, reference));
+                told.then_some(Operation::Mod(deltas))
             }
         }
     }

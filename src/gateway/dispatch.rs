@@ -1,0 +1,266 @@
+//! From a name and untyped arguments to an answer.
+
+use super::answer::Answer;
+use super::{Gateway, Peer};
+use crate::command::{self, Call, Command, Intent, Principal, Reading};
+use crate::error::{ApiError, codes};
+use crate::event::{Body, Kind};
+use crate::log::writer::Refusal;
+use crate::model::{CLASSES, ClassId, Implied, Lifecycle, MODEL, Message, Ty, task};
+use crate::subscribe::Key;
+use crate::value::{self, Ref, Value, default_value};
+use crate::views::View;
+use crate::views::read::{ReadView, Scope};
+use std::sync::Arc;
+
+/// A call as it came off a wire.
+pub struct Request {
+    pub method: String,
+    pub params: Vec<Value>,
+    pub peer: Peer,
+    /// The client's own id for the call (`X-Request-Id`); "" if it gave none.
+    pub id: Arc<str>,
+}
+
+/// What goes into the answer's headers besides the answer.
+#[derive(Default)]
+pub struct Noted {
+    /// The position of the event that the call became.
+    pub position: Option<u64>,
+}
+
+impl Gateway {
+    /// Serves one call.
+    pub async fn serve(&self, request: Request, noted: &mut Noted) -> Result<Answer, ApiError> {
+        let (background, name) = match request.method.strip_prefix("Async.") {
+            Some(name) => (true, name),
+            None => (false, request.method.as_str()),
+        };
+        if let Some(answer) = self.system(name, &request.params) {
+            return answer;
+        }
+        let unknown = || codes::MESSAGE_METHOD_UNKNOWN(&request.method);
+        let message = MODEL.message(name).filter(|message| !background || message.task).ok_or_else(unknown)?;
+        if message.lifecycle == Lifecycle::Removed && command::handler(message).is_none() && message.implied.is_none() {
+            return Err(codes::MESSAGE_REMOVED());
+        }
+        check_count(message, &request)?;
+        if message.no_session {
+            let args = arguments(message, request.params)?;
+            return self.accounts.login(message, &args, &request.peer, &request.id).await.map(Answer::Value);
+        }
+        let view = self.ledger.view();
+        let mut params = request.params;
+        let session = params.remove(0);
+        let principal = self.accounts.authenticate(&view, &session, &request.peer)?;
+        let caller = Caller { principal, peer: request.peer, id: request.id };
+        let args = self.permit(message, params, &caller)?;
+        let call = Call { message, args, background };
+        self.perform(view, call, caller, session.as_str(), noted).await
+    }
+
+    /// Checks the arguments and whether the caller may; a refusal of a role is noted in the log.
+    fn permit(&self, message: &'static Message, params: Vec<Value>, caller: &Caller) -> Result<Vec<Value>, ApiError> {
+        let args = arguments(message, params)?;
+        crate::auth::permitted(&caller.principal, message, &args).inspect_err(|error| {
+            let info = std::iter::once(error.code.to_string()).chain(error.params.iter().cloned());
+            self.ledger.refused(Refusal {
+                kind: Kind::Refused,
+                principal: caller.principal.name.clone(),
+                message: Arc::from(message.full_name),
+                request: caller.id.clone(),
+                body: Body { address: caller.peer.address.clone(), error: info.collect(), ..Body::default() },
+            });
+        })?;
+        Ok(args)
+    }
+
+    async fn perform(
+        &self,
+        view: Arc<View>,
+        call: Call,
+        caller: Caller,
+        session: &str,
+        noted: &mut Noted,
+    ) -> Result<Answer, ApiError> {
+        let message = call.message;
+        if let Some(implied) = message.implied.filter(|_| message.reads() && command::handler(message).is_none()) {
+            return read(view, message.class, implied, &call);
+        }
+        if let Some(reader) = command::reader(message) {
+            let reading = Reading { view: &view, principal: &caller.principal, now: self.ledger.world().now() };
+            return reader(&reading, &call).map(Answer::Value);
+        }
+        match message.class {
+            ClassId::event => return self.event(call, &caller, noted).await,
+            ClassId::session if self.accounts.serves(message) => {
+                let peer = &caller.peer;
+                return self.accounts.serve(&call, &caller.principal, session, peer).await.map(Answer::Value);
+            }
+            _ => {}
+        }
+        let accepted = self.submit(Intent::Call(call), &caller).await?;
+        noted.position = Some(accepted.position);
+        match accepted.pending {
+            None => Ok(Answer::Value(accepted.result)),
+            Some(task) => self.outcome(task, message).await.map(Answer::Value),
+        }
+    }
+
+    /// Sends what a caller wants to the writer.
+    pub(super) async fn submit(&self, body: Intent, caller: &Caller) -> crate::log::writer::Answer {
+        let world = self.ledger.world();
+        let command = Command {
+            principal: caller.principal.clone(),
+            address: caller.peer.address.clone(),
+            auth: Arc::from(if caller.peer.uid.is_some() { "peer" } else { "session" }),
+            request: caller.id.clone(),
+            cause: 0,
+            now: world.now(),
+            seed: world.seed(),
+            body,
+        };
+        self.ledger.submit(command).await
+    }
+
+    /// Waits for the end of an operation's task: a synchronous call is the same call as its `Async.` form.
+    async fn outcome(&self, reference: Ref, message: &Message) -> Result<Value, ApiError> {
+        let waiter = self.subscribers.register(vec![Key::Object(ClassId::task, reference)]);
+        loop {
+            let view = self.ledger.view();
+            let Some(found) = view.find::<task>(reference) else {
+                return Err(codes::HANDLE_INVALID("task", reference));
+            };
+            match found.get(task::status) {
+                "pending" => waiter.woken().await,
+                "success" => return Ok(unfragment(message.result, found.get(task::result))),
+                _ => return Err(error_of(found.get(task::error_info))),
+            }
+        }
+    }
+
+    /// The calls of XML-RPC's introspection: they take no session, and their answers no struct in XML.
+    fn system(&self, name: &str, params: &[Value]) -> Option<Result<Answer, ApiError>> {
+        let about = || params.first().map(Value::as_str).unwrap_or_default();
+        let found = || MODEL.message(about()).ok_or_else(|| codes::MESSAGE_METHOD_UNKNOWN(about()));
+        Some(match name {
+            "system.listMethods" => Ok(Answer::Raw(Value::set(list_methods().map(Value::from)))),
+            "system.methodSignature" => found().map(|message| {
+                let session = (!message.no_session).then(|| "session ref".to_string());
+                let params = message.params.iter().map(|param| param.ty.to_string());
+                let types = std::iter::once(message.result.to_string()).chain(session).chain(params);
+                Answer::Raw(Value::set([Value::set(types.map(Value::from))]))
+            }),
+            "system.methodHelp" => found().map(|message| {
+                let text: Vec<&str> = message.doc.iter().map(|line| line.trim()).collect();
+                Answer::Raw(Value::from(text.join(" ")))
+            }),
+            _ => return None,
+        })
+    }
+}
+
+/// Who calls, and from where.
+pub struct Caller {
+    pub principal: Arc<Principal>,
+    pub peer: Peer,
+    pub id: Arc<str>,
+}
+
+/// Every message that answers. No `Async.` forms: clients take what stands before the first dot for a class.
+pub fn list_methods() -> impl Iterator<Item = &'static str> {
+    MODEL.messages.iter().filter(|message| message.lifecycle != Lifecycle::Removed).map(|message| message.full_name)
+}
+
+/// As many arguments as the message takes; the session counts, as it does for every client.
+fn check_count(message: &Message, request: &Request) -> Result<(), ApiError> {
+    let session = usize::from(!message.no_session);
+    let (least, most) = (message.required() + session, message.params.len() + session);
+    let received = request.params.len();
+    if (least..=most).contains(&received) {
+        return Ok(());
+    }
+    let expected = if received < least { least } else { most };
+    Err(codes::MESSAGE_PARAMETER_COUNT_MISMATCH(&request.method, expected, received))
+}
+
+/// The arguments as the message's types say, defaults filled in.
+fn arguments(message: &Message, given: Vec<Value>) -> Result<Vec<Value>, ApiError> {
+    let mut given = given.into_iter();
+    let mut args = Vec::with_capacity(message.params.len());
+    for param in message.params {
+        args.push(match given.next() {
+            Some(value) => value::check(param.name, param.ty, value)?,
+            None => default_value(param.ty, param.default),
+        });
+    }
+    Ok(args)
+}
+
+/// The reads that fields and classes imply.
+fn read(view: Arc<View>, class: ClassId, implied: Implied, call: &Call) -> Result<Answer, ApiError> {
+    let object = |reference: Ref| {
+        let found = view.object(class, reference).cloned();
+        found.ok_or_else(|| codes::HANDLE_INVALID(class.name(), reference))
+    };
+    Ok(match implied {
+        Implied::Get(field) => {
+            let object = object(self_of(class, call))?;
+            ReadView::new(&view, Scope::All).field(class, field, &object).into()
+        }
+        Implied::GetRecord => {
+            let object = object(self_of(class, call))?;
+            Answer::Record(view, class, object)
+        }
+        Implied::GetAllRecords => Answer::Records(view, class),
+        Implied::GetAll => {
+            let references = view.class(class).objects.keys().map(|reference| Value::Ref(*reference));
+            Value::set(references).into()
+        }
+        Implied::GetByUuid => {
+            let found = view.by_uuid(class, call.text(0));
+            let found = found.ok_or_else(|| codes::UUID_INVALID(class.name(), call.text(0)))?;
+            Value::Ref(found).into()
+        }
+        Implied::GetByNameLabel => {
+            let label = MODEL.field(class, "name_label").expect("BUG: implied by the field");
+            let named = view.class(class).objects.values().filter(|o| o.record[label].as_str() == call.text(0));
+            Value::set(named.map(|object| Value::Ref(object.reference))).into()
+        }
+        other => panic!("BUG: {other:?} does not read"),
+    })
+}
+
+/// The object a call is about. A session is known by the hash of its reference only.
+fn self_of(class: ClassId, call: &Call) -> Ref {
+    match class {
+        ClassId::session => crate::auth::session_key(call.reference(0)),
+        _ => call.reference(0),
+    }
+}
+
+/// The value inside a task's result.
+fn unfragment(ty: Ty, fragment: &str) -> Value {
+    match ty {
+        Ty::Void => Value::Void,
+        _ => {
+            let value = crate::wire::from_fragment(fragment).unwrap_or(Value::Void);
+            value::check("result", ty, value).unwrap_or(Value::Void)
+        }
+    }
+}
+
+/// The error that a task ended with.
+fn error_of(info: &[Value]) -> ApiError {
+    let mut texts = info.iter().map(|text| text.as_str().to_string());
+    let code = texts.next().unwrap_or_default();
+    match crate::error::codes::CODES.iter().find(|known| known.name == code) {
+        Some(known) => ApiError::new(known.name, texts.collect()),
+        None => codes::INTERNAL_ERROR(code),
+    }
+}
+
+/// The classes whose records clients ask for.
+pub fn enumerable() -> impl Iterator<Item = &'static str> {
+    CLASSES.iter().filter(|class| !class.flags.no_get_all && !class.flags.nothing_implied).map(|class| class.name)
+}

@@ -1,0 +1,195 @@
+//! HTTP: the two RPC paths and the resources beside them.
+
+use super::dispatch::{Noted, Request};
+use super::{Gateway, Peer};
+use crate::error::ApiError;
+use crate::gateway::answer::Answer;
+use crate::value::Encode;
+use crate::wire::{self, Reply, Render, jsonrpc, xmlrpc};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest body of a call, in bytes.
+pub const BODY_MAX: usize = 4 * 1024 * 1024;
+/// How long a body may take to arrive.
+pub const BODY_WAIT: Duration = Duration::from_secs(30);
+/// The longest id that a client may give a call, in bytes.
+const REQUEST_ID_MAX: usize = 128;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const POSITION: HeaderName = HeaderName::from_static("x-xenledger-position");
+
+impl Render for Answer {
+    fn render<E: Encode>(&self, encode: &mut E) {
+        Answer::render(self, encode);
+    }
+}
+
+/// Every path that answers.
+pub fn router(gateway: Gateway) -> Router {
+    let json = post(json_rpc).options(preflight);
+    Router::new()
+        .route("/", post(xml_rpc))
+        .route("/RPC2", post(xml_rpc))
+        .route("/xmlrpc", post(xml_rpc))
+        .route("/jsonrpc", json.clone())
+        .route("/json", json)
+        .route("/healthz", get(healthz))
+        .route("/api/model", get(model))
+        .route("/api/errors", get(errors))
+        .with_state(gateway)
+}
+
+async fn xml_rpc(
+    State(gateway): State<Gateway>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(status) => return refuse(status),
+    };
+    let mut out = Vec::new();
+    let mut noted = Noted::default();
+    match xmlrpc::parse(&body) {
+        Ok(call) => answer(&gateway, peer, request_id(&headers), call, &mut noted, &mut out).await,
+        Err(malformed) => malformed.answer(&mut out),
+    }
+    respond("text/xml", out, noted)
+}
+
+async fn json_rpc(
+    State(gateway): State<Gateway>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(status) => return refuse(status),
+    };
+    let id = request_id(&headers);
+    let mut out = Vec::new();
+    let mut noted = Noted::default();
+    match jsonrpc::parse(&body) {
+        Ok(jsonrpc::Request::Single(call)) => answer(&gateway, peer, id, call, &mut noted, &mut out).await,
+        Ok(jsonrpc::Request::Batch(calls)) => batch(&gateway, peer, id, calls, &mut noted, &mut out).await,
+        Err(malformed) => malformed.answer(&mut out),
+    }
+    let mut response = respond("application/json", out, noted);
+    allow_any_origin(&mut response);
+    response
+}
+
+/// A batch's calls one after the other, as their order says.
+async fn batch(
+    gateway: &Gateway,
+    peer: Peer,
+    id: Arc<str>,
+    calls: Vec<Result<wire::Call, wire::Malformed>>,
+    noted: &mut Noted,
+    out: &mut Vec<u8>,
+) {
+    let mut answers = Vec::with_capacity(calls.len());
+    for (nth, call) in calls.into_iter().enumerate() {
+        let mut one = Vec::new();
+        // Each call of a batch is a call of its own: one id would give all of them the first one's answer.
+        let id = if id.is_empty() { id.clone() } else { Arc::from(format!("{id}/{nth}")) };
+        match call {
+            Ok(call) => answer(gateway, peer.clone(), id, call, noted, &mut one).await,
+            Err(malformed) => malformed.answer(&mut one),
+        }
+        answers.push(one);
+    }
+    jsonrpc::join(out, answers.iter().map(Vec::as_slice));
+}
+
+async fn answer(
+    gateway: &Gateway,
+    peer: Peer,
+    id: Arc<str>,
+    call: wire::Call,
+    noted: &mut Noted,
+    out: &mut Vec<u8>,
+) {
+    let wire::Call { method, params, reply } = call;
+    let served = gateway.serve(Request { method, params, peer, id }, noted).await;
+    write(&reply, served, out);
+}
+
+fn write(reply: &Reply, served: Result<Answer, ApiError>, out: &mut Vec<u8>) {
+    match served {
+        Ok(raw @ Answer::Raw(_)) => reply.raw(out, &raw),
+        Ok(answer) => reply.success(out, &answer),
+        Err(error) => reply.failure(out, &error),
+    }
+}
+
+/// The whole body, bounded in size and in time.
+async fn read(body: Body) -> Result<Bytes, StatusCode> {
+    let read = tokio::time::timeout(BODY_WAIT, Limited::new(body, BODY_MAX).collect());
+    match read.await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    id.filter(|id| id.len() <= REQUEST_ID_MAX).map(Arc::from).unwrap_or_default()
+}
+
+fn respond(content_type: &'static str, out: Vec<u8>, noted: Noted) -> Response<Body> {
+    let mut response = Response::new(Body::from(out));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(position) = noted.position {
+        response.headers_mut().insert(POSITION, HeaderValue::from(position));
+    }
+    response
+}
+
+fn refuse(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::from(status.canonical_reason().unwrap_or_default()));
+    *response.status_mut() = status;
+    // What is left of the body is not read: the connection cannot be used again.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Browser clients come from anywhere; they bring their session in the call, never a cookie.
+fn allow_any_origin(response: &mut Response<Body>) {
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+}
+
+async fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    allow_any_origin(&mut response);
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(Method::POST.as_str()));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type, x-request-id"));
+    response
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn model() -> Response<Body> {
+    respond("application/json", crate::model::export::json().to_string().into_bytes(), Noted::default())
+}
+
+async fn errors() -> Response<Body> {
+    let codes = crate::error::codes::CODES.iter().map(|code| (code.name.to_string(), serde_json::json!(code.params)));
+    let errors = serde_json::json!({ "errors": serde_json::Value::Object(codes.collect()) });
+    respond("application/json", errors.to_string().into_bytes(), Noted::default())
+}

@@ -1,0 +1,241 @@
+//! Listeners: TCP, TLS, a Unix socket. Each connection says who its peer is;
+//! everything behind is the same.
+
+use super::Peer;
+use crate::world::World;
+use anyhow::Context;
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// How long a request's head may take to arrive, also while a connection is idle.
+const HEAD_WAIT: Duration = Duration::from_secs(300);
+/// How long a TLS handshake may take.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+/// File descriptors left for everything that is not a connection.
+const DESCRIPTORS_KEPT: u64 = 128;
+/// The socket's mode: the owner's processes only; who may connect is the principal that the uid says.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub enum Endpoint {
+    Tcp(SocketAddr),
+    Tls(SocketAddr, Arc<ServerConfig>),
+    Unix(PathBuf),
+}
+
+enum Bound {
+    Tcp(TcpListener),
+    Tls(TcpListener, TlsAcceptor),
+    Unix(UnixListener),
+}
+
+/// A bound endpoint.
+pub struct Listener {
+    bound: Bound,
+    /// How the line that says so names it: `http://127.0.0.1:8080`.
+    pub name: String,
+}
+
+/// What all connections share.
+#[derive(Clone)]
+pub struct Connections {
+    pub router: Router,
+    permits: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Connections {
+    /// As many connections as the process may have open files, less what it needs itself.
+    pub fn new(router: Router, stop: CancellationToken) -> Connections {
+        let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+        let connections = limit.saturating_sub(DESCRIPTORS_KEPT).clamp(16, Semaphore::MAX_PERMITS as u64);
+        let permits = Arc::new(Semaphore::new(connections as usize));
+        Connections { router, permits, tasks: TaskTracker::new(), stop }
+    }
+
+    /// Waits until every connection has ended.
+    pub async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Listener {
+    pub async fn bind(endpoint: Endpoint) -> anyhow::Result<Listener> {
+        match endpoint {
+            Endpoint::Tcp(address) => {
+                let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+                let name = format!("http://{}", listener.local_addr()?);
+                Ok(Listener { bound: Bound::Tcp(listener), name })
+            }
+            Endpoint::Tls(address, config) => {
+                let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+                let name = format!("https://{}", listener.local_addr()?);
+                Ok(Listener { bound: Bound::Tls(listener, TlsAcceptor::from(config)), name })
+            }
+            Endpoint::Unix(path) => {
+                let listener = bind_unix(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+                Ok(Listener { bound: Bound::Unix(listener), name: format!("unix:{}", path.display()) })
+            }
+        }
+    }
+
+    /// Accepts until stopped.
+    pub async fn serve(self, connections: Connections) {
+        loop {
+            let accepted = tokio::select! {
+                () = connections.stop.cancelled() => return,
+                accepted = self.accept_one(&connections) => accepted,
+            };
+            if let Err(error) = accepted {
+                // Out of descriptors, or a peer gone at once: neither may stop the listener, nor make it spin.
+                tracing::warn!(%error, listener = self.name, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    async fn accept_one(&self, connections: &Connections) -> std::io::Result<()> {
+        let permit = connections.permits.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+        let shared = connections.clone();
+        match &self.bound {
+            Bound::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let peer = Peer { address: Arc::from(address.to_string()), uid: None, tls: false };
+                connections.tasks.spawn(async move {
+                    shared.connection(stream, peer).await;
+                    drop(permit);
+                });
+            }
+            Bound::Tls(listener, acceptor) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let peer = Peer { address: Arc::from(address.to_string()), uid: None, tls: true };
+                let acceptor = acceptor.clone();
+                connections.tasks.spawn(async move {
+                    match tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => shared.connection(stream, peer).await,
+                        Ok(Err(error)) => tracing::debug!(%error, peer = %peer.address, "no TLS handshake"),
+                        Err(_) => tracing::debug!(peer = %peer.address, "a TLS handshake took too long"),
+                    }
+                    drop(permit);
+                });
+            }
+            Bound::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let uid = stream.peer_cred()?.uid();
+                let peer = Peer { address: Arc::from(format!("unix:uid={uid}")), uid: Some(uid), tls: false };
+                connections.tasks.spawn(async move {
+                    shared.connection(stream, peer).await;
+                    drop(permit);
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Connections {
+    async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer) {
+        let router = self.router;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            let answered = router.clone().oneshot(request.map(Body::new));
+            async move { Ok::<_, Infallible>(answered.await.unwrap_or_else(|never| match never {})) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_WAIT)
+            .pipeline_flush(true)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => note_end(ended),
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                note_end(connection.await);
+            }
+        }
+    }
+}
+
+fn note_end(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Binds a Unix socket; a socket left behind by a server that is gone is replaced, a living one's is not.
+fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        anyhow::ensure!(found.file_type().is_socket(), "there is something that is not a socket");
+        anyhow::ensure!(std::os::unix::net::UnixStream::connect(path).is_err(), "another server listens there");
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
+}
+
+/// The server's certificate from the data folder; made at first start and kept, since clients pin it.
+pub fn tls_config(data: &Path, world: &World) -> anyhow::Result<Arc<ServerConfig>> {
+    let (certificate_path, key_path) = (data.join("tls-certificate.pem"), data.join("tls-key.pem"));
+    if !key_path.exists() {
+        make_certificate(&certificate_path, &key_path, world)?;
+    }
+    let certificates: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(&certificate_path)?.collect::<Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&key_path)?;
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)?;
+    Ok(Arc::new(config))
+}
+
+fn make_certificate(certificate_path: &Path, key_path: &Path, world: &World) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let names = vec!["localhost".to_string(), "127.0.0.1".to_string(), "::1".to_string(), "xenledger".to_string()];
+    let mut params = rcgen::CertificateParams::new(names)?;
+    params.distinguished_name.push(rcgen::DnType::CommonName, "xenledger");
+    let mut serial = [0; 16];
+    world.fill(&mut serial);
+    params.serial_number = Some(rcgen::SerialNumber::from_slice(&serial));
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    std::fs::write(certificate_path, certificate.pem())?;
+    // The key last: it is what says that both are there.
+    let partial = key_path.with_extension("pem.partial");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    file.write_all(key.serialize_pem().as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&partial, key_path)?;
+    Ok(())
+}

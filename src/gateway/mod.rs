@@ -1,0 +1,43 @@
+//! The gateway: from connections to answers. It finds the message, checks the
+//! arguments, asks who calls and whether they may, and hands mutations to the
+//! writer; a client that hangs up can lose its answer, never half of its
+//! change.
+//!
+//! ```text
+//!   listen ─▶ http ─▶ wire ─▶ dispatch ─┬─ a read: from one view
+//!                                       ├─ event.*, waiting: stream
+//!                                       ├─ logins: auth
+//!                                       └─ a mutation: the writer ─▶ (an operation: wait for its task)
+//! ```
+//!
+//! Must never change a view, or know how anything is stored.
+
+pub mod answer;
+pub mod dispatch;
+pub mod http;
+pub mod listen;
+pub mod stream;
+
+use crate::auth::Accounts;
+use crate::log::writer::Ledger;
+use crate::subscribe::Subscribers;
+use std::sync::Arc;
+
+/// Everything a call is served with. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    pub ledger: Ledger,
+    pub subscribers: Subscribers,
+    pub accounts: Accounts,
+    pub registrations: Arc<stream::Registrations>,
+}
+
+/// Who is at the other end of a connection, as far as the transport knows.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// For the log: `127.0.0.1:5000`, `unix:uid=0`.
+    pub address: Arc<str>,
+    /// The uid of the process behind a Unix socket.
+    pub uid: Option<u32>,
+    pub tls: bool,
+}

@@ -1,0 +1,184 @@
+//! The calls that wait: `event.from`, `event.next`. One loop for all: register
+//! under the keys, look, wait, look again.
+
+use super::answer::{Answer, Told};
+use super::dispatch::{Caller, Noted};
+use super::Gateway;
+use crate::command::{Call, Draft, Intent};
+use crate::error::{ApiError, codes};
+use crate::event::Kind;
+use crate::log::writer::Published;
+use crate::model::{ClassId, MODEL};
+use crate::subscribe::events::{Subscription, Token, since};
+use crate::subscribe::{Following, Key};
+use crate::value::{Ref, Value};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long `event.from` collects before it answers, unless it is about tasks only; XenAPI's habit.
+const COLLECT: Duration = Duration::from_millis(50);
+/// The longest a call may wait, whatever it asks for.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Classes one `event.next` session may register for: as many as there are, twice over.
+const REGISTERED_MAX: usize = 2 * crate::model::CLASS_IDS.len();
+/// How often one principal may inject events; more are served later.
+const INJECT_PAUSE: Duration = Duration::from_millis(10);
+
+/// What sessions registered for with `event.register`, by session.
+#[derive(Default)]
+pub struct Registrations(Mutex<HashMap<Ref, Registration>>);
+
+struct Registration {
+    texts: Vec<String>,
+    /// Events up to here were given out.
+    told: u64,
+    following: Arc<Following>,
+}
+
+impl Gateway {
+    /// Serves the messages of class event.
+    pub(super) async fn event(&self, call: Call, caller: &Caller, noted: &mut Noted) -> Result<Answer, ApiError> {
+        match call.message.name {
+            "from" => self.event_from(&call, caller).await,
+            "next" => self.event_next(caller).await,
+            "register" => self.event_register(&call, caller),
+            "unregister" => self.event_unregister(&call, caller),
+            "get_current_id" => Ok(Value::Int(self.ledger.view().position as i64).into()),
+            "inject" => self.event_inject(&call, caller, noted).await,
+            _ => Err(codes::NOT_IMPLEMENTED(call.message.full_name)),
+        }
+    }
+
+    async fn event_from(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
+        let subscription = Subscription::parse(call.args[0].as_set().iter().map(Value::as_str));
+        let token = Token::parse(call.text(1))?;
+        let started = Instant::now();
+        let until = started + wait_of(call.float(2));
+        let collected = if subscription.tasks_only() || token == Token::default() { started } else { started + COLLECT };
+        let session = Key::Object(ClassId::session, caller.principal.session);
+        let mut keys = subscription.keys();
+        keys.push(session);
+        let waiter = self.subscribers.register(keys);
+        loop {
+            let view = self.ledger.view();
+            self.still_valid(caller)?;
+            let changed = since(&view, &subscription, token)?;
+            let now = Instant::now();
+            if now >= until || (!changed.is_empty() && now >= collected) {
+                let token = Token::of(&view).to_string();
+                return Ok(Answer::Batch { view, changed, token });
+            }
+            if changed.is_empty() {
+                drop(tokio::time::timeout_at(until, waiter.woken()).await);
+            } else {
+                tokio::time::sleep_until(collected.min(until)).await;
+            }
+        }
+    }
+
+    /// A session that ended while its call waited.
+    fn still_valid(&self, caller: &Caller) -> Result<(), ApiError> {
+        let session = caller.principal.session;
+        let gone = !session.is_null() && self.ledger.view().object(ClassId::session, session).is_none();
+        if gone { Err(codes::SESSION_INVALID(session)) } else { Ok(()) }
+    }
+
+    fn event_register(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
+        let mut registrations = self.registrations.0.lock().expect("BUG: nobody panics while holding this lock");
+        let view = self.ledger.view();
+        registrations.retain(|session, _| view.object(ClassId::session, *session).is_some());
+        let registration = registrations.entry(caller.principal.session).or_insert_with(|| Registration {
+            texts: Vec::new(),
+            told: view.position,
+            following: Arc::new(self.subscribers.follow()),
+        });
+        let more = call.args[0].as_set().iter().map(|text| text.as_str().to_string());
+        registration.texts.extend(more);
+        registration.texts.truncate(REGISTERED_MAX);
+        Ok(Value::Void.into())
+    }
+
+    fn event_unregister(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
+        let mut registrations = self.registrations.0.lock().expect("BUG: nobody panics while holding this lock");
+        if let Some(registration) = registrations.get_mut(&caller.principal.session) {
+            registration.texts.retain(|text| !call.args[0].as_set().iter().any(|gone| gone.as_str() == text));
+            if registration.texts.is_empty() {
+                registrations.remove(&caller.principal.session);
+            }
+        }
+        Ok(Value::Void.into())
+    }
+
+    async fn event_next(&self, caller: &Caller) -> Result<Answer, ApiError> {
+        let session = caller.principal.session;
+        let waiter = self.subscribers.register(vec![Key::Any, Key::Object(ClassId::session, session)]);
+        loop {
+            self.still_valid(caller)?;
+            if let Some(answer) = self.next_events(session)? {
+                return Ok(answer);
+            }
+            waiter.woken().await;
+        }
+    }
+
+    /// What the session was not told yet; `None` when there is nothing. Two calls of one session get disjoint parts.
+    fn next_events(&self, session: Ref) -> Result<Option<Answer>, ApiError> {
+        let mut registrations = self.registrations.0.lock().expect("BUG: nobody panics while holding this lock");
+        let unknown = || codes::SESSION_NOT_REGISTERED(session);
+        let registration = registrations.get_mut(&session).ok_or_else(unknown)?;
+        let subscription = Subscription::parse(registration.texts.iter().map(String::as_str));
+        let Some(batches) = self.subscribers.recent(registration.told) else {
+            registration.told = self.ledger.view().position;
+            return Err(codes::EVENTS_LOST());
+        };
+        let told: Vec<Told> = batches.iter().flat_map(|batch| tell(batch, &subscription, registration.told)).collect();
+        let Some(last) = batches.last() else { return Ok(None) };
+        registration.told = last.view.position;
+        Ok((!told.is_empty()).then(|| Answer::Events(last.view.clone(), told)))
+    }
+
+    async fn event_inject(&self, call: &Call, caller: &Caller, noted: &mut Noted) -> Result<Answer, ApiError> {
+        tokio::time::sleep(INJECT_PAUSE).await;
+        let (name, text) = (call.text(0).to_string(), call.text(1).to_string());
+        let invalid = || codes::HANDLE_INVALID(&name, &text);
+        let class = MODEL.class(&name).filter(|class| class.name() == name).ok_or_else(invalid)?;
+        let reference = Ref::parse(&text).filter(|reference| !reference.is_null()).ok_or_else(invalid)?;
+        let decide = Box::new(move |draft: &mut Draft| {
+            draft.object(class, reference)?;
+            draft.touch(class, reference);
+            Ok(Value::Void)
+        });
+        let accepted = self.submit(Intent::Own { message: "event.inject", kind: Kind::Change, decide }, caller).await?;
+        noted.position = Some(accepted.position);
+        let lineage = self.ledger.view().lineage;
+        Ok(Value::from(Token { position: accepted.position - 1, lineage }.to_string()).into())
+    }
+}
+
+/// The time a client wants to wait; what cannot be a time is as long as possible, as in XenAPI.
+fn wait_of(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_MAX).min(WAIT_MAX)
+}
+
+fn tell<'a>(
+    batch: &'a Arc<Published>,
+    subscription: &'a Subscription,
+    told: u64,
+) -> impl Iterator<Item = Told> + use<'a> {
+    let fresh = batch.events.iter().filter(move |(event, _)| event.position > told);
+    fresh.flat_map(move |(event, effects)| {
+        let mine = effects.iter().filter(|effect| subscription.covers(effect.class, effect.reference));
+        mine.map(|effect| {
+            let operation = match (&effect.before, &effect.after) {
+                (None, _) => "add",
+                (Some(_), Some(_)) => "mod",
+                (Some(_), None) => "del",
+            };
+            // A deletion carries what was deleted: clients of this call find their own copy by it.
+            let object = effect.after.clone().or_else(|| effect.before.clone());
+            Told { id: event.position, time: event.time, class: effect.class, reference: effect.reference, operation, object }
+        })
+    })
+}
