@@ -1,0 +1,100 @@
+//! What the machine, the database and the HTTP library can do by themselves:
+//! the limits that our figures stand beside, measured in the same run.
+
+use super::load::{self, quantile};
+use sqlx::{ConnectOptions, Connection as _};
+use std::io::{Read, Seek, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Small synced writes per second.
+pub fn fdatasync(folder: &Path) -> f64 {
+    let mut file = std::fs::File::create(folder.join("fdatasync")).expect("a writable folder");
+    let page = [7; 4096];
+    let started = Instant::now();
+    let mut done = 0;
+    while started.elapsed() < Duration::from_secs(2) {
+        file.seek(std::io::SeekFrom::Start((done % 1024) * 4096)).expect("a file can seek");
+        file.write_all(&page).expect("the disk has room");
+        file.sync_data().expect("the disk syncs");
+        done += 1;
+    }
+    done as f64 / started.elapsed().as_secs_f64()
+}
+
+/// Rows per second that SQLite alone appends durably in batches of `batch`, with rows like ours.
+pub async fn sqlite(folder: &Path, batch: usize) -> f64 {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(folder.join("raw.sqlite"))
+        .create_if_missing(true)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
+        .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
+        .disable_statement_logging();
+    let mut connection = sqlx::sqlite::SqliteConnection::connect_with(&options).await.expect("SQLite opens");
+    let table = "CREATE TABLE IF NOT EXISTS event (position INTEGER PRIMARY KEY, time INTEGER, message TEXT, payload TEXT, hash BLOB)";
+    sqlx::query(table).execute(&mut connection).await.expect("a table");
+    let insert = "INSERT INTO event (time, message, payload, hash) \
+                  SELECT value ->> 0, value ->> 1, value ->> 2, randomblob(32) FROM json_each(?)";
+    let payload = r#"{"changes":[{"class":"VM","fields":{"name_label":{"new":"n","old":"o"}},"op":"mod","ref":"0"}]}"#;
+    let rows: Vec<_> = (0..batch).map(|_| serde_json::json!([1, "VM.set_name_label", payload])).collect();
+    let rows = serde_json::to_string(&rows).expect("JSON");
+    let started = Instant::now();
+    let mut done = 0;
+    while started.elapsed() < Duration::from_secs(3) {
+        sqlx::query(insert).bind(&rows).execute(&mut connection).await.expect("SQLite inserts");
+        done += batch;
+    }
+    done as f64 / started.elapsed().as_secs_f64()
+}
+
+/// One byte there and back over loopback, median.
+pub fn round_trip() -> Duration {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the other half of this function");
+        stream.set_nodelay(true).expect("a TCP socket");
+        let mut byte = [0];
+        while stream.read(&mut byte).is_ok_and(|read| read == 1) {
+            if stream.write_all(&byte).is_err() {
+                return;
+            }
+        }
+    });
+    let mut stream = TcpStream::connect(address).expect("the echo listens");
+    stream.set_nodelay(true).expect("a TCP socket");
+    let mut samples = Vec::new();
+    let mut byte = [1];
+    for _ in 0..5000 {
+        let started = Instant::now();
+        stream.write_all(&byte).and_then(|()| stream.read_exact(&mut byte)).expect("the echo answers");
+        samples.push(started.elapsed());
+    }
+    drop(stream);
+    echo.join().expect("the echo ends with its connection");
+    quantile(&mut samples, 0.5)
+}
+
+/// What a process does that only says hello: `--hello` runs this.
+pub fn hello() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        println!("listening on http://{}", listener.local_addr().expect("it is bound"));
+        let router = axum::Router::new().route("/jsonrpc", axum::routing::post(|_: bytes::Bytes| async { "hello" }));
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            stream.set_nodelay(true).expect("a TCP socket");
+            let service = hyper_util::service::TowerToHyperService::new(router.clone());
+            let io = hyper_util::rt::TokioIo::new(stream);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+        }
+    });
+}
+
+/// Hellos per second of a bare axum at `clients` connections.
+pub async fn bare_axum(address: &str, clients: usize) -> f64 {
+    let request = load::call("hello", "");
+    load::rate(address, clients, Duration::from_secs(4), move |_, _| request.clone()).await
+}
