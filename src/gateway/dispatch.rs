@@ -47,21 +47,33 @@ impl Gateway {
         check_count(message, &request)?;
         if message.no_session {
             let args = arguments(message, request.params)?;
-            return self.accounts.login(message, &args, &request.peer, &request.id).await.map(Answer::Value);
+            return self.login(message, &args, &request.peer).await;
         }
         let view = self.ledger.view();
         let mut params = request.params;
         let session = params.remove(0);
-        let principal = self.accounts.authenticate(&view, &session, &request.peer)?;
+        let principal = self.accounts.authenticate(&view, session.as_str(), self.ledger.world().now())?;
         let caller = Caller { principal, peer: request.peer, id: request.id };
         let args = self.permit(message, params, &caller)?;
         let call = Call { message, args, background };
-        self.perform(view, call, caller, session.as_str(), noted).await
+        self.perform(view, call, caller, noted).await
+    }
+
+    /// The messages that need no session because they give one.
+    async fn login(&self, message: &Message, args: &[Value], peer: &Peer) -> Result<Answer, ApiError> {
+        let text = |at: usize| args.get(at).map(Value::as_str).unwrap_or_default();
+        let session = match message.name {
+            "login_with_password" => self.accounts.login(text(0), text(1), text(3), peer).await?,
+            "slave_local_login_with_password" => self.accounts.login(text(0), text(1), "", peer).await?,
+            _ => return Err(codes::NOT_IMPLEMENTED(message.full_name)),
+        };
+        Ok(Answer::Value(Value::Ref(session)))
     }
 
     /// Checks the arguments and whether the caller may; a refusal of a role is noted in the log.
     fn permit(&self, message: &'static Message, params: Vec<Value>, caller: &Caller) -> Result<Vec<Value>, ApiError> {
-        let args = arguments(message, params)?;
+        let mut args = arguments(message, params)?;
+        crate::auth::session_keys(message, &mut args);
         crate::auth::permitted(&caller.principal, message, &args).inspect_err(|error| {
             let info = std::iter::once(error.code.to_string()).chain(error.params.iter().cloned());
             self.ledger.refused(Refusal {
@@ -80,7 +92,6 @@ impl Gateway {
         view: Arc<View>,
         call: Call,
         caller: Caller,
-        session: &str,
         noted: &mut Noted,
     ) -> Result<Answer, ApiError> {
         let message = call.message;
@@ -93,9 +104,10 @@ impl Gateway {
         }
         match message.class {
             ClassId::event => return self.event(call, &caller, noted).await,
-            ClassId::session if self.accounts.serves(message) => {
-                let peer = &caller.peer;
-                return self.accounts.serve(&call, &caller.principal, session, peer).await.map(Answer::Value);
+            ClassId::session if message.name == "change_password" => {
+                let (old, new) = (call.text(0), call.text(1));
+                self.accounts.change_password(&caller.principal, old, new, &caller.peer).await?;
+                return Ok(Answer::Value(Value::Void));
             }
             _ => {}
         }
@@ -205,11 +217,11 @@ fn read(view: Arc<View>, class: ClassId, implied: Implied, call: &Call) -> Resul
     };
     Ok(match implied {
         Implied::Get(field) => {
-            let object = object(self_of(class, call))?;
+            let object = object(call.reference(0))?;
             ReadView::new(&view, Scope::All).field(class, field, &object).into()
         }
         Implied::GetRecord => {
-            let object = object(self_of(class, call))?;
+            let object = object(call.reference(0))?;
             Answer::Record(view, class, object)
         }
         Implied::GetAllRecords => Answer::Records(view, class),
@@ -229,14 +241,6 @@ fn read(view: Arc<View>, class: ClassId, implied: Implied, call: &Call) -> Resul
         }
         other => panic!("BUG: {other:?} does not read"),
     })
-}
-
-/// The object a call is about. A session is known by the hash of its reference only.
-fn self_of(class: ClassId, call: &Call) -> Ref {
-    match class {
-        ClassId::session => crate::auth::session_key(call.reference(0)),
-        _ => call.reference(0),
-    }
 }
 
 /// The value inside a task's result.

@@ -124,7 +124,7 @@ impl Listener {
             Bound::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                let peer = Peer { address: Arc::from(address.to_string()), uid: None, tls: false };
+                let peer = Peer { address: Arc::from(address.to_string()), uid: None };
                 connections.tasks.spawn(async move {
                     shared.connection(stream, peer).await;
                     drop(permit);
@@ -133,7 +133,7 @@ impl Listener {
             Bound::Tls(listener, acceptor) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                let peer = Peer { address: Arc::from(address.to_string()), uid: None, tls: true };
+                let peer = Peer { address: Arc::from(address.to_string()), uid: None };
                 let acceptor = acceptor.clone();
                 connections.tasks.spawn(async move {
                     match tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(stream)).await {
@@ -147,7 +147,7 @@ impl Listener {
             Bound::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let uid = stream.peer_cred()?.uid();
-                let peer = Peer { address: Arc::from(format!("unix:uid={uid}")), uid: Some(uid), tls: false };
+                let peer = Peer { address: Arc::from(format!("unix:uid={uid}")), uid: Some(uid) };
                 connections.tasks.spawn(async move {
                     shared.connection(stream, peer).await;
                     drop(permit);

@@ -19,6 +19,7 @@ pub mod listen;
 pub mod stream;
 
 use crate::auth::Accounts;
+pub use crate::auth::Peer;
 use crate::log::writer::Ledger;
 use crate::subscribe::Subscribers;
 use std::sync::Arc;
@@ -28,16 +29,6 @@ use std::sync::Arc;
 pub struct Gateway {
     pub ledger: Ledger,
     pub subscribers: Subscribers,
-    pub accounts: Accounts,
+    pub accounts: Arc<Accounts>,
     pub registrations: Arc<stream::Registrations>,
-}
-
-/// Who is at the other end of a connection, as far as the transport knows.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// For the log: `127.0.0.1:5000`, `unix:uid=0`.
-    pub address: Arc<str>,
-    /// The uid of the process behind a Unix socket.
-    pub uid: Option<u32>,
-    pub tls: bool,
 }

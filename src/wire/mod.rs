@@ -209,3 +209,12 @@ pub fn fragment(value: &Value) -> String {
     Format::Xml.render(&mut out, value);
     String::from_utf8(out).expect("BUG: the XML writer writes UTF-8")
 }
+
+/// The value in a `task.result`; `None` for what is no fragment. Everything but structure is text again.
+pub fn from_fragment(fragment: &str) -> Option<Value> {
+    if fragment.is_empty() {
+        return Some(Value::Void);
+    }
+    let call = format!("<methodCall><methodName>result</methodName><params><param>{fragment}</param></params></methodCall>");
+    xmlrpc::parse(call.as_bytes()).ok()?.params.pop()
+}
