@@ -144,3 +144,93 @@ pub fn since(view: &View, subscription: &Subscription, token: Token) -> Result<V
     added.append(&mut deleted);
     Ok(added)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Body, Change, Event, Kind, Operation};
+    use crate::model::network;
+    use crate::views::fold;
+
+    const LINEAGE: u64 = 7;
+
+    fn event(view: &mut View, reference: Ref, operation: Operation) {
+        let change = Change { class: ClassId::network, reference, operation };
+        let event = Event {
+            kind: Kind::Change,
+            lineage: LINEAGE,
+            term: 1,
+            position: view.position + 1,
+            time: 0,
+            principal: "timer".into(),
+            message: "test".into(),
+            request: "".into(),
+            cause: 0,
+            body: Body { changes: vec![change], ..Body::default() },
+        };
+        fold(view, &event);
+    }
+
+    fn told(view: &View, texts: &[&str], position: u64) -> Vec<(&'static str, u64)> {
+        let subscription = Subscription::parse(texts.iter().copied());
+        let changed = since(view, &subscription, Token { position, lineage: LINEAGE }).expect("a token of this history");
+        changed.iter().map(|changed| (changed.operation, changed.position)).collect()
+    }
+
+    /// Two networks, one changed, one deleted: positions 1 to 4.
+    fn history() -> (View, Ref, Ref) {
+        let (kept, gone) = (Ref([1; 16]), Ref([2; 16]));
+        let mut view = View::default();
+        event(&mut view, kept, Operation::Add(vec![]));
+        event(&mut view, gone, Operation::Add(vec![]));
+        let delta = crate::event::Delta::Scalar { old: "".into(), new: "lan".into() };
+        event(&mut view, kept, Operation::Mod(vec![(network::name_label.index, delta)]));
+        event(&mut view, gone, Operation::Del);
+        (view, kept, gone)
+    }
+
+    #[test]
+    fn each_object_is_told_once_in_its_newest_state() {
+        let (view, kept, gone) = history();
+        assert_eq!(told(&view, &["*"], 0), [("add", 3)], "from the beginning: what lives, and no deletions");
+        assert_eq!(told(&view, &["Network"], 2), [("mod", 3), ("del", 4)]);
+        assert_eq!(told(&view, &["network"], 1), [("mod", 3)], "what came and went since is not told");
+        assert_eq!(told(&view, &[&format!("network/{kept}")], 2), [("mod", 3)]);
+        assert_eq!(told(&view, &[&format!("network/{gone}")], 2), [("del", 4)]);
+        assert_eq!(told(&view, &["vm", "nonsense", "nonsense/also"], 0), []);
+        assert_eq!(told(&view, &["*"], 4), []);
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_served_is_never_met_with_silence() {
+        let (mut view, ..) = history();
+        let lost = |view: &View, position, lineage| {
+            let answer = since(view, &Subscription::parse(["network"]), Token { position, lineage });
+            answer.expect_err("a token to refuse").code
+        };
+        assert_eq!(lost(&view, 5, LINEAGE), "EVENTS_LOST", "from the future");
+        assert_eq!(lost(&view, 2, LINEAGE + 1), "EVENTS_LOST", "from another history");
+        view.class_mut(ClassId::network).floor = 3;
+        assert_eq!(lost(&view, 2, LINEAGE), "EVENTS_LOST", "older than the deletions remembered");
+        assert_eq!(told(&view, &["network"], 3), [("del", 4)]);
+        assert_eq!(told(&view, &["vm"], 2), [], "another class's floor is no concern");
+    }
+
+    #[test]
+    fn tokens_compare_as_text() {
+        let token = Token { position: 12, lineage: u64::MAX };
+        assert_eq!(token.to_string(), "00000000000000000012,18446744073709551615");
+        assert_eq!(Token::parse(&token.to_string()), Ok(token));
+        assert_eq!(Token::parse(""), Ok(Token::default()));
+        for text in ["12", "a,b", "1,2,3", "-1,0", "1,"] {
+            assert_eq!(Token::parse(text).expect_err(text).code, "EVENT_FROM_TOKEN_PARSE_FAILURE");
+        }
+    }
+
+    #[test]
+    fn only_tasks_are_told_without_delay() {
+        let tasks = |texts: &[&str]| Subscription::parse(texts.iter().copied()).tasks_only();
+        assert!(tasks(&["task"]) && tasks(&[]) && tasks(&["task/OpaqueRef:NULL"]));
+        assert!(!tasks(&["*"]) && !tasks(&["task", "vm"]));
+    }
+}
