@@ -204,8 +204,10 @@ impl<P: Port> Writer<P> {
             if !now.is_empty() || due {
                 // Riders came first: progress must not overtake the end of its task.
                 now.splice(0..0, riding.drain(..));
-                self.batch(now).await;
-                ride_until = None;
+                self.batch(now, due).await;
+                if self.riders.is_empty() {
+                    ride_until = None;
+                }
             }
             if ride_until.is_none() && !(riding.is_empty() && self.riders.is_empty()) {
                 ride_until = Some(tokio::time::Instant::now() + RIDE_AT_MOST);
@@ -216,7 +218,8 @@ impl<P: Port> Writer<P> {
         }
     }
 
-    async fn batch(&mut self, submissions: Vec<Submission>) {
+    /// Decides on some commands and makes them durable. Refusals go along; by themselves only when they are due.
+    async fn batch(&mut self, submissions: Vec<Submission>, due: bool) {
         let mut batch = Batch {
             working: View::clone(&self.current),
             rows: Vec::with_capacity(submissions.len()),
@@ -231,8 +234,10 @@ impl<P: Port> Writer<P> {
                 batch.answers.push((sender, answer));
             }
         }
-        while let Some(refusal) = self.riders.pop_front() {
-            self.write_refusal(&mut batch, refusal);
+        if due || !batch.rows.is_empty() {
+            while let Some(refusal) = self.riders.pop_front() {
+                self.write_refusal(&mut batch, refusal);
+            }
         }
         if self.stepped_down {
             return answer_all(batch, Some(unwritten("another writer has taken the log")));
@@ -503,3 +508,6 @@ impl RefusalRate {
         Some(self.unwritten.remove(&key).unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,7 +133,13 @@ pub fn since(view: &View, subscription: &Subscription, token: Token) -> Result<V
         for ((position, reference), created) in objects.deleted.range((after + 1, Ref::NULL)..) {
             let known = *created <= after;
             if known && after > 0 && (whole || subscription.covers(class, *reference)) {
-                deleted.push(Changed { class, reference: *reference, operation: "del", position: *position, object: None });
+                deleted.push(Changed {
+                    class,
+                    reference: *reference,
+                    operation: "del",
+                    position: *position,
+                    object: None,
+                });
             }
         }
     }
@@ -173,7 +179,8 @@ mod tests {
 
     fn told(view: &View, texts: &[&str], position: u64) -> Vec<(&'static str, u64)> {
         let subscription = Subscription::parse(texts.iter().copied());
-        let changed = since(view, &subscription, Token { position, lineage: LINEAGE }).expect("a token of this history");
+        let changed =
+            since(view, &subscription, Token { position, lineage: LINEAGE }).expect("a token of this history");
         changed.iter().map(|changed| (changed.operation, changed.position)).collect()
     }
 

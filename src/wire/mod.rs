@@ -215,6 +215,7 @@ pub fn from_fragment(fragment: &str) -> Option<Value> {
     if fragment.is_empty() {
         return Some(Value::Void);
     }
-    let call = format!("<methodCall><methodName>result</methodName><params><param>{fragment}</param></params></methodCall>");
+    let call =
+        format!("<methodCall><methodName>result</methodName><params><param>{fragment}</param></params></methodCall>");
     xmlrpc::parse(call.as_bytes()).ok()?.params.pop()
 }

@@ -85,7 +85,11 @@ pub async fn rate(
             let mut done = 0;
             while Instant::now() < until {
                 let body = connection.exchange(&request(client, done)).await;
-                assert!(!body.windows(8).any(|window| window == b"\"error\":" ), "a call failed: {}", String::from_utf8_lossy(body));
+                assert!(
+                    !body.windows(8).any(|window| window == b"\"error\":"),
+                    "a call failed: {}",
+                    String::from_utf8_lossy(body)
+                );
                 done += 1;
             }
             done

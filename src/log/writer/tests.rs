@@ -1,0 +1,191 @@
+//! The writer over the log in memory, which ends appends as it is told to.
+
+use super::*;
+use crate::command::{Call, Intent, Principal};
+use crate::log::memory::{Injected, MemoryLog};
+use crate::model::{ClassId, MODEL, network};
+use std::sync::Mutex;
+
+struct Bench {
+    port: MemoryLog,
+    ledger: Ledger,
+    heard: Arc<Mutex<Vec<u64>>>,
+    running: tokio::task::JoinHandle<()>,
+}
+
+async fn start() -> Bench {
+    let mut port = MemoryLog::new();
+    let (term, _) = port.open().await.expect("a new log opens");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let publish = {
+        let heard = heard.clone();
+        Box::new(move |batch: Arc<Published>| {
+            let positions = batch.events.iter().map(|(event, _)| event.position);
+            heard.lock().expect("no panics").extend(positions);
+        })
+    };
+    let mut view = View::default();
+    view.lineage = 9;
+    let (writer, ledger) = Writer::new(port.another(), term, view, World::simulated(1, 1), publish);
+    Bench { port, ledger, heard, running: tokio::spawn(writer.run()) }
+}
+
+impl Bench {
+    fn command(&self, message: &str, args: Vec<Value>, request: &str) -> Command {
+        let message = MODEL.message(message).expect("a message of the model");
+        Command {
+            principal: Principal::server("user/test"),
+            address: "test".into(),
+            auth: "".into(),
+            request: request.into(),
+            cause: 0,
+            now: 1,
+            seed: self.ledger.world().seed(),
+            body: Intent::Call(Call { message, args, background: false }),
+        }
+    }
+
+    async fn create(&self, name: &str, request: &str) -> Answer {
+        let record = Value::map([("name_label", name.into())]);
+        self.ledger.submit(self.command("network.create", vec![record], request)).await
+    }
+
+    fn networks(&self) -> usize {
+        self.ledger.view().class(ClassId::network).objects.len()
+    }
+
+    /// Stops the writer and folds its log anew.
+    async fn refold(self) -> (View, View, Vec<Row>) {
+        let Bench { mut port, ledger, running, .. } = self;
+        let published = View::clone(&ledger.view());
+        drop(ledger);
+        running.await.expect("the writer ends with its last ledger");
+        let rows = port.read(0, usize::MAX).await.expect("readable");
+        let mut view = View::default();
+        let mut hash = crate::log::hash::GENESIS;
+        for row in &rows {
+            assert_eq!(crate::log::hash::of_row(&hash, row), row.hash, "the chain is whole");
+            hash = row.hash;
+            fold(&mut view, &row.event().expect("readable"));
+        }
+        (published, view, rows)
+    }
+}
+
+#[tokio::test]
+async fn an_answered_change_is_in_the_log_and_in_the_view() {
+    let bench = start().await;
+    let accepted = bench.create("lan", "").await.expect("accepted");
+    assert_eq!(accepted.position, 1);
+    let lan =
+        bench.ledger.view().find::<network>(accepted.result.as_ref()).cloned().expect("published before answered");
+    assert_eq!(&**lan.get(network::name_label), "lan");
+    let (published, folded, rows) = bench.refold().await;
+    assert_eq!(published.state_hash(), folded.state_hash());
+    assert_eq!((rows[0].message.as_ref(), rows[0].principal.as_ref()), ("network.create", "user/test"));
+}
+
+#[tokio::test]
+async fn what_was_surely_not_written_is_refused_and_leaves_no_trace() {
+    let bench = start().await;
+    bench.port.inject(Injected::NotWritten);
+    assert_eq!(bench.create("lost", "").await.expect_err("not written").code, "INTERNAL_ERROR");
+    assert_eq!(bench.networks(), 0);
+    assert_eq!(bench.create("kept", "").await.expect("the next one is").position, 1);
+    assert_eq!(*bench.heard.lock().expect("no panics"), [1]);
+}
+
+#[tokio::test]
+async fn after_an_unknown_outcome_the_head_decides() {
+    let bench = start().await;
+    bench.port.inject(Injected::UnknownWritten);
+    bench.port.fail_heads(2);
+    assert_eq!(bench.create("there", "").await.expect("found in the log").position, 1);
+    bench.port.inject(Injected::UnknownNotWritten);
+    assert!(bench.create("not there", "").await.is_err());
+    assert_eq!(bench.create("after", "").await.expect("service goes on").position, 2);
+    let (published, folded, rows) = bench.refold().await;
+    assert_eq!((published.state_hash(), rows.len()), (folded.state_hash(), 2));
+}
+
+#[tokio::test]
+async fn a_writer_that_lost_the_log_steps_down() {
+    let bench = start().await;
+    bench.create("before", "").await.expect("accepted");
+    let (mut other, _) = (bench.port.another(), ());
+    other.open().await.expect("the other takes the log");
+    assert!(bench.create("fenced", "").await.is_err());
+    assert!(bench.create("still fenced", "").await.is_err());
+    assert_eq!(bench.networks(), 1);
+}
+
+#[tokio::test]
+async fn a_retried_call_gets_the_first_answer() {
+    let bench = start().await;
+    let (first, again) = tokio::join!(bench.create("once", "r1"), bench.create("once", "r1"));
+    assert_eq!(first, again, "also within one batch");
+    assert_eq!(bench.create("once", "r1").await, first);
+    assert_eq!(bench.networks(), 1);
+    let missing = vec![Ref([9; 16]).into()];
+    let destroy = || bench.ledger.submit(bench.command("network.destroy", missing.clone(), "r2"));
+    assert_eq!(destroy().await, destroy().await);
+}
+
+#[tokio::test]
+async fn a_refusal_rides_with_the_next_batch_and_changes_nothing() {
+    let bench = start().await;
+    let missing = bench.command("network.destroy", vec![Ref([9; 16]).into()], "");
+    assert_eq!(bench.ledger.submit(missing).await.expect_err("not there").code, "HANDLE_INVALID");
+    let before = bench.ledger.view().state_hash();
+    assert_eq!(bench.ledger.view().position, 0, "it waits for company");
+    assert_eq!(bench.create("next", "").await.expect("accepted").position, 1);
+    let (published, _, rows) = bench.refold().await;
+    assert_ne!(published.state_hash(), before);
+    let refused: Vec<&Row> = rows.iter().filter(|row| row.kind == Kind::Refused).collect();
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].payload.contains("HANDLE_INVALID"), "{}", refused[0].payload);
+}
+
+#[tokio::test]
+async fn refusals_are_rate_limited_with_a_count() {
+    let bench = start().await;
+    for _ in 0..25 {
+        let missing = bench.command("network.destroy", vec![Ref([9; 16]).into()], "");
+        bench.ledger.submit(missing).await.expect_err("not there");
+    }
+    bench.ledger.world().advance(Duration::from_secs(2));
+    let missing = bench.command("network.destroy", vec![Ref([9; 16]).into()], "");
+    bench.ledger.submit(missing).await.expect_err("not there");
+    let (_, _, rows) = bench.refold().await;
+    let refused = rows.iter().filter(|row| row.kind == Kind::Refused);
+    let counts: Vec<u64> = refused.map(|row| row.event().expect("readable").body.repeated).collect();
+    assert_eq!(counts, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15], "ten, then one that tells of the rest");
+}
+
+#[tokio::test]
+async fn a_panic_in_a_decision_is_that_callers_error_only() {
+    let bench = start().await;
+    let broken = Command {
+        body: Intent::Own {
+            message: "test.broken",
+            kind: Kind::Change,
+            decide: Box::new(|_| panic!("BUG: on purpose")),
+        },
+        ..bench.command("network.create", vec![], "")
+    };
+    let (broken, fine) = tokio::join!(bench.ledger.submit(broken), bench.create("fine", ""));
+    assert_eq!(broken.expect_err("a panic").code, "INTERNAL_ERROR");
+    assert!(fine.is_ok());
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_loses_its_answer_not_its_change() {
+    let bench = start().await;
+    let command = bench.command("network.create", vec![Value::map([("name_label", "kept".into())])], "");
+    let (sender, answer) = oneshot::channel();
+    drop(answer);
+    let job = Job::Command(Submission { command, answer: Some(sender), rides: false });
+    assert!(bench.ledger.jobs.send(job).await.is_ok());
+    bench.create("another", "").await.expect("behind it");
+    assert_eq!(bench.networks(), 2);
+}
