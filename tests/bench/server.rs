@@ -3,19 +3,16 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+
 
 /// A process that printed `listening on http://ADDR`; killed when dropped.
 pub struct Process {
     child: Child,
     pub address: String,
-    /// From its start until it listened.
-    pub ready_after: Duration,
 }
 
 impl Process {
     pub fn start(mut command: Command) -> Process {
-        let started = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let address = loop {
@@ -24,10 +21,9 @@ impl Process {
                 break address.trim().to_string();
             }
         };
-        let ready_after = started.elapsed();
         // Keep reading, so that the program never blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Process { child, address, ready_after }
+        Process { child, address }
     }
 
     /// The server on a data folder.
