@@ -5,10 +5,13 @@
 //! Must never know who asks, what is allowed, or how anything is stored. Only
 //! [`fold`] changes the published view.
 
+mod assemble;
 pub mod fold;
 pub mod read;
 pub mod relations;
+pub mod store;
 
+pub use assemble::Parts;
 pub use fold::{Effect, fold};
 
 use crate::log::Hash;

@@ -22,6 +22,16 @@ enum Referrers {
 const FEW: usize = 16;
 
 impl Referrers {
+    /// The holders of a group, which is sorted and not empty.
+    fn of(group: &[(FieldId, Ref, Ref)]) -> Referrers {
+        let holders = group.iter().map(|(_, _, holder)| *holder);
+        match group {
+            [(_, _, one)] => Referrers::One(*one),
+            _ if group.len() <= FEW => Referrers::Few(holders.collect()),
+            _ => Referrers::Many(holders.collect()),
+        }
+    }
+
     fn with(self, reference: Ref) -> Referrers {
         match self {
             Referrers::One(one) if one == reference => self,
@@ -71,6 +81,14 @@ impl Referrers {
 pub struct Relations(imbl::HashMap<(FieldId, Ref), Referrers>);
 
 impl Relations {
+    /// The index of all references at once: field, target, holder.
+    pub fn of(mut references: Vec<(FieldId, Ref, Ref)>) -> Relations {
+        references.sort_unstable();
+        references.dedup();
+        let groups = references.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
+        Relations(groups.map(|group| ((group[0].0, group[0].1), Referrers::of(group))).collect())
+    }
+
     pub fn add(&mut self, field: FieldId, target: Ref, holder: Ref) {
         let referrers = match self.0.remove(&(field, target)) {
             Some(referrers) => referrers.with(holder),
