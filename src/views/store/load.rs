@@ -102,8 +102,8 @@ async fn read_meta(connection: &mut SqliteConnection) -> Result<(Mark, bool), sq
 
 async fn read_objects(connection: &mut SqliteConnection, parts: &mut Parts) -> Result<(), sqlx::Error> {
     use futures_util::TryStreamExt;
-    let mut rows = sqlx::query("SELECT class, ref, created, modified, record FROM object ORDER BY class, ref")
-        .fetch(connection);
+    let mut rows =
+        sqlx::query("SELECT class, ref, created, modified, record FROM object ORDER BY class, ref").fetch(connection);
     let mut classes = Classes::default();
     while let Some(row) = rows.try_next().await? {
         let class = classes.find(row.try_get(0)?)?;

@@ -16,17 +16,15 @@ mod decode;
 mod follow;
 mod load;
 pub mod schema;
+mod write;
 
 pub use follow::follow;
 pub use load::{Mark, Stored, load, read};
 
-use super::{Object, View};
-use crate::event::Stored as Persisted;
-use crate::model::{CLASSES, Class};
-use crate::value::{Ref, default_record};
+use super::View;
+use crate::model::CLASSES;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,8 +32,6 @@ use std::time::Duration;
 pub const FILE: &str = "xenledger.db";
 /// How long a write waits for somebody who writes with a tool of theirs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Rows that one statement takes: what is bound to it stays small.
-const ROWS_PER_STATEMENT: usize = 2000;
 
 /// The store, open for writing.
 pub struct Store {
@@ -85,9 +81,9 @@ impl Store {
         let after = if self.filled { self.mark.position } else { 0 };
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
         for class in CLASSES {
-            write_class(&mut transaction, view, class, after, self.filled).await?;
+            write::class(&mut transaction, view, class, after, self.filled).await?;
         }
-        write_mark(&mut transaction, &mark).await?;
+        write::mark(&mut transaction, &mark).await?;
         transaction.commit().await?;
         self.mark = mark;
         self.filled = true;
@@ -176,121 +172,11 @@ async fn unclean(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
 /// Moves what was written just now into the file and syncs all of it. What was written must not be nothing, or
 /// SQLite sees no reason to.
 async fn sync(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let (busy, _, _): (i64, i64, i64) =
-        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await?;
+    let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await?;
     if busy != 0 {
         return Err(sqlx::Error::Protocol("somebody reads it and keeps it from being synced".into()));
     }
     Ok(())
-}
-
-async fn write_mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE meta SET lineage = ?, position = ?, time = ?, hash = ?")
-        .bind(mark.lineage as i64)
-        .bind(mark.position as i64)
-        .bind(mark.time)
-        .bind(&mark.hash[..])
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-/// Writes what changed in one class behind `after`; the view's own orders say what that is.
-async fn write_class(
-    connection: &mut SqliteConnection,
-    view: &View,
-    class: &Class,
-    after: u64,
-    filled: bool,
-) -> Result<(), sqlx::Error> {
-    let state = view.class(class.id);
-    let from = (after + 1, Ref::NULL);
-    let forgotten = filled && state.floor > after; // some deletions since are not remembered any more
-    if forgotten {
-        sqlx::query("DELETE FROM object WHERE class = ?").bind(class.name).execute(&mut *connection).await?;
-    }
-    let from_object = if forgotten { (0, Ref::NULL) } else { from };
-    let changed = state.modified.range(from_object..).map(|(_, reference)| reference);
-    let changed = changed.filter_map(|reference| state.objects.get(reference));
-    write_rows(connection, PUT_OBJECTS, changed.map(|object| move |out: &mut Vec<u8>| write_object(out, class, object))).await?;
-    let deleted = || state.deleted.range(from..);
-    let gone = deleted().map(|((_, reference), _)| move |out: &mut Vec<u8>| write!(out, "[\"{}\",\"{reference}\"]", class.name));
-    if filled {
-        write_rows(connection, DROP_OBJECTS, gone).await?;
-    }
-    let tombstones = deleted().map(|((position, reference), created)| {
-        move |out: &mut Vec<u8>| write!(out, "[\"{}\",{position},\"{reference}\",{created}]", class.name)
-    });
-    write_rows(connection, PUT_DELETED, tombstones).await?;
-    if state.floor > after || (!filled && state.floor > 0) {
-        write_floor(connection, class, state.floor).await?;
-    }
-    Ok(())
-}
-
-async fn write_floor(connection: &mut SqliteConnection, class: &Class, floor: u64) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO floor VALUES (?1, ?2) ON CONFLICT (class) DO UPDATE SET position = ?2")
-        .bind(class.name)
-        .bind(floor as i64)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("DELETE FROM deleted WHERE class = ? AND position <= ?")
-        .bind(class.name)
-        .bind(floor as i64)
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-const PUT_OBJECTS: &str = "INSERT OR REPLACE INTO object (class, ref, uuid, created, modified, record) \
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value -> 5 FROM json_each(?)";
-const DROP_OBJECTS: &str =
-    "DELETE FROM object WHERE (class, ref) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
-const PUT_DELETED: &str = "INSERT OR REPLACE INTO deleted (class, position, ref, created) \
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
-
-/// Gives a statement its rows as a JSON array, [`ROWS_PER_STATEMENT`] at a time.
-async fn write_rows<W>(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
-    rows: impl Iterator<Item = W>,
-) -> Result<(), sqlx::Error>
-where
-    W: FnOnce(&mut Vec<u8>) -> std::io::Result<()>,
-{
-    let mut rows = rows.peekable();
-    while rows.peek().is_some() {
-        let mut json = Vec::from(*b"[");
-        for (count, write_row) in rows.by_ref().take(ROWS_PER_STATEMENT).enumerate() {
-            if count > 0 {
-                json.push(b',');
-            }
-            write_row(&mut json).map_err(sqlx::Error::Io)?;
-        }
-        json.push(b']');
-        let json = String::from_utf8(json).expect("BUG: JSON is UTF-8");
-        sqlx::query(sql).bind(json).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-fn write_object(out: &mut Vec<u8>, class: &Class, object: &Object) -> std::io::Result<()> {
-    let Object { reference, created, modified, .. } = object;
-    write!(out, "[\"{}\",\"{reference}\",", class.name)?;
-    let uuid = crate::model::MODEL.field(class.id, "uuid").map_or("", |index| object.record[index].as_str());
-    serde_json::to_writer(&mut *out, uuid)?;
-    write!(out, ",{created},{modified},{{")?;
-    let defaults = default_record(class.id);
-    let mut first = true;
-    for (index, field) in class.fields.iter().enumerate() {
-        if field.far.is_some() || field.flags.volatile || object.record[index] == defaults[index] {
-            continue;
-        }
-        write!(out, "{}\"{}\":", if first { "" } else { "," }, field.name)?;
-        serde_json::to_writer(&mut *out, &Persisted(&object.record[index]))?;
-        first = false;
-    }
-    out.write_all(b"}]")
 }
 
 #[cfg(test)]

@@ -101,10 +101,7 @@ fn index(class: &Class, field: &Field) -> [String; 2] {
     let name = format!("object_{}_{}", class.name, field.name);
     [
         format!("DROP INDEX IF EXISTS \"{name}\""),
-        format!(
-            "CREATE INDEX \"{name}\" ON object (record ->> '$.{}') WHERE class = '{}'",
-            field.name, class.name
-        ),
+        format!("CREATE INDEX \"{name}\" ON object (record ->> '$.{}') WHERE class = '{}'", field.name, class.name),
     ]
 }
 
@@ -138,7 +135,9 @@ fn expression(field: &Field) -> String {
     match field.ty {
         Ty::Bool => format!("ifnull(o.record ->> {path}, {})", i64::from(default == "true")),
         Ty::Int | Ty::Float => format!("ifnull(o.record ->> {path}, {default})"),
-        Ty::DateTime => format!("strftime('%Y-%m-%dT%H:%M:%SZ', ifnull(o.record ->> {path}, {default}) / 1000000, 'unixepoch')"),
+        Ty::DateTime => {
+            format!("strftime('%Y-%m-%dT%H:%M:%SZ', ifnull(o.record ->> {path}, {default}) / 1000000, 'unixepoch')")
+        }
         Ty::String | Ty::Enum(_) => format!("ifnull(o.record ->> {path}, {})", quoted(default.trim_matches('"'))),
         Ty::Ref(_) => format!("'OpaqueRef:' || ifnull(nullif(o.record ->> {path}, ''), 'NULL')"),
         Ty::Set(Ty::Ref(_)) => {
@@ -154,7 +153,8 @@ fn expression(field: &Field) -> String {
 
 /// The objects that refer to this one, as a JSON array.
 fn far(holder: &str, held: &str) -> String {
-    let class = CLASSES.iter().find(|class| class.name.eq_ignore_ascii_case(holder)).expect("BUG: a far side of nothing");
+    let class =
+        CLASSES.iter().find(|class| class.name.eq_ignore_ascii_case(holder)).expect("BUG: a far side of nothing");
     let field = class.fields.iter().find(|field| field.name == held).expect("BUG: a far side of nothing");
     let refers = match field.ty {
         Ty::Ref(_) => format!("h.record ->> '$.{held}' = substr(o.ref, 11)"),
