@@ -1,5 +1,6 @@
 //! xenledger: an event-sourced XenAPI server.
 #![allow(dead_code)]
+pub mod auth;
 pub mod command;
 pub mod error;
 pub mod event;

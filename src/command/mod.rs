@@ -11,6 +11,7 @@
 //!                          └─ Ok(event with a pending task)        an operation for the reconciler
 //! ```
 
+pub mod bootstrap;
 pub mod draft;
 pub mod generic;
 pub mod host;
@@ -50,7 +51,7 @@ pub struct Principal {
 impl Principal {
     /// The server itself, under a name that says which part of it.
     pub fn server(name: &str) -> Arc<Principal> {
-        Arc::new(Principal { name: Arc::from(name), roles: Roles::pool_admin, session: Ref::NULL, user: Ref::NULL })
+        Arc::new(Principal { name: Arc::from(name), roles: Roles::superuser, session: Ref::NULL, user: Ref::NULL })
     }
 }
 

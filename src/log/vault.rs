@@ -7,7 +7,8 @@
 use super::Sealed;
 use crate::value::Ref;
 use sha2::{Digest as _, Sha256};
-use std::fmt;
+use std::fmt::{self, Write};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// What a row of the log may say about a secret: SHA-256(nonce ‖ value).
@@ -23,6 +24,28 @@ impl Sealed {
     pub fn digest(&self) -> Digest {
         Sha256::new().chain_update(self.nonce).chain_update(&*self.value).finalize().into()
     }
+}
+
+impl Sealed {
+    /// What a field that says where a secret is holds: the vault's id and the digest, as text.
+    pub fn seal(&self) -> String {
+        let mut text = self.id.uuid_text();
+        text.push(':');
+        for byte in self.digest() {
+            write!(text, "{byte:02x}").expect("BUG: writing to a string cannot fail");
+        }
+        text
+    }
+
+    /// Whether this is what the field's text was made of.
+    pub fn fits(&self, seal: &str) -> bool {
+        self.seal().as_bytes().ct_eq(seal.as_bytes()).into()
+    }
+}
+
+/// The vault's id in a field's text.
+pub fn id_of(seal: &str) -> Option<Ref> {
+    Ref::parse_uuid(seal.split_once(':')?.0)
 }
 
 /// The secret and its nonce are never printed.

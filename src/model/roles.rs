@@ -12,8 +12,12 @@ const CLIENT_CERT: u8 = 1 << 5;
 
 #[allow(non_upper_case_globals)]
 impl Roles {
-    /// Nobody over the network: only the local superuser.
-    pub const local_root: Roles = Roles(0);
+    /// No role at all: only the local superuser, who is not one of the published roles.
+    pub const local_root: Roles = Roles(1 << 7);
+    /// What the local superuser has: every role, and the bit that no role gives.
+    pub const superuser: Roles = Roles(u8::MAX);
+    /// What somebody has who was given no role.
+    pub const none: Roles = Roles(0);
     pub const pool_admin: Roles = Roles(0b1);
     pub const pool_operator: Roles = Roles(0b11);
     pub const vm_power_admin: Roles = Roles(0b111);
@@ -36,6 +40,11 @@ impl Roles {
 
     pub const fn intersects(self, other: Roles) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// Whether all of it is given: the local superuser's mark, which no union of roles makes.
+    pub const fn is_superuser(self) -> bool {
+        self.0 == Roles::superuser.0
     }
 
     pub fn names(self) -> impl Iterator<Item = &'static str> {

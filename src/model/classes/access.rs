@@ -23,6 +23,8 @@ class! {
         CO parent: Ref<session> = null;
         RO originator: String = "";
         RO client_certificate: Bool = false;
+        /// When it began: it ends a fixed time later, used or not.
+        RO began: DateTime = epoch, internal;
     }
     messages {
         fn logout_subject_identifier(subject_identifier: String) -> Void as pool_operator;
@@ -170,6 +172,16 @@ class! {
         CO short_name: String;
         RW fullname: String;
         RW other_config: Map<String, String> = {};
+        /// What the user may do; the local superuser needs none.
+        RW roles: Set<Ref<role>> = {}, extension;
+        /// May do everything, as on the machine itself.
+        RO is_local_superuser: Bool = false, extension;
+        /// Where the vault keeps the hash of the password, and what that must hash to; "" if none was set.
+        RO password: String = "", internal;
+    }
+    messages {
+        /// Give the user a password; whoever was logged in with the old one stays so.
+        fn set_password(self: Ref<user>, new_pwd: String) -> Void as pool_admin, extension;
     }
 }
 

@@ -1,0 +1,104 @@
+//! The storage that a new pool has: a local SR for disks, one for ISO images
+//! with a few in it, and the plugins that clients may create SRs of.
+
+use super::super::Draft;
+use super::super::draft::Fields;
+use super::{GIB, MIB, texts};
+use crate::model::{PBD, SM, SR, VDI};
+use crate::value::{Ref, Value};
+
+/// The size of the local SR, in bytes: a fact of the driver once it has been looked at.
+const LOCAL_BYTES: i64 = 16 * 1024 * GIB;
+const ISO_BYTES: i64 = 64 * GIB;
+
+/// Plugins: type, name, what it is for, capabilities.
+const PLUGINS: [(&str, &str, &str, &[&str]); 5] = [
+    ("ext", "Local directory", "Disks as files in a directory of the host", DISKS),
+    ("lvm", "Local LVM", "Disks as logical volumes of the host", DISKS),
+    ("nfs", "NFS directory", "Disks as files in a directory of an NFS server", DISKS),
+    ("iso", "ISO images", "A directory of ISO images", &["SR_PROBE", "VDI_CREATE", "VDI_DELETE", "VDI_ATTACH"]),
+    ("udev", "Removable devices", "Devices that are plugged into the host", &["VDI_INTRODUCE", "VDI_ATTACH"]),
+];
+
+const DISKS: &[&str] = &[
+    "SR_PROBE",
+    "SR_UPDATE",
+    "VDI_CREATE",
+    "VDI_DELETE",
+    "VDI_ATTACH",
+    "VDI_DETACH",
+    "VDI_RESIZE",
+    "VDI_CLONE",
+    "VDI_SNAPSHOT",
+    "VDI_UPDATE",
+    "VDI_MIRROR",
+    "VDI_RESET_ON_BOOT",
+];
+
+/// Makes both SRs, attached to the host; gives the one for disks.
+pub(super) fn make(draft: &mut Draft, here: Ref) -> Ref {
+    for (kind, label, description, capabilities) in PLUGINS {
+        let features = Value::map(capabilities.iter().map(|name| (*name, Value::Int(1))));
+        let fields = Fields::<SM>::new()
+            .with(SM::r#type, kind)
+            .with(SM::name_label, label)
+            .with(SM::name_description, description)
+            .with(SM::vendor, "xenledger")
+            .with(SM::version, "1.0")
+            .with(SM::required_api_version, "1.0")
+            .with(SM::capabilities, texts(capabilities))
+            .with(SM::features, features);
+        draft.create(fields);
+    }
+    let images = attach(draft, here, iso_sr(), "/var/lib/xenledger/iso");
+    for (label, description, bytes) in
+        [("alpine-standard.iso", "A small Linux", 240 * MIB), ("guest-tools.iso", "Tools for guests", 8 * MIB)]
+    {
+        draft.create(image(images, label, description, bytes));
+    }
+    attach(draft, here, local_sr(), "/var/lib/xenledger/disks")
+}
+
+fn local_sr() -> Fields<SR> {
+    Fields::<SR>::new()
+        .with(SR::name_label, "Local storage")
+        .with(SR::r#type, "ext")
+        .with(SR::content_type, "user")
+        .with(SR::physical_size, LOCAL_BYTES)
+        .with(SR::other_config, Value::map([("i18n-key", "local-storage".into())]))
+}
+
+fn iso_sr() -> Fields<SR> {
+    Fields::<SR>::new()
+        .with(SR::name_label, "ISO images")
+        .with(SR::r#type, "iso")
+        .with(SR::content_type, "iso")
+        .with(SR::physical_size, ISO_BYTES)
+        .with(SR::physical_utilisation, 248 * MIB)
+        .with(SR::virtual_allocation, 248 * MIB)
+}
+
+fn attach(draft: &mut Draft, here: Ref, fields: Fields<SR>, location: &str) -> Ref {
+    let sr = draft.create(fields);
+    let plugged = Fields::<PBD>::new()
+        .with(PBD::host, here)
+        .with(PBD::SR, sr)
+        .with(PBD::device_config, Value::map([("location", Value::text(location))]))
+        .with(PBD::currently_attached, true);
+    draft.create(plugged);
+    sr
+}
+
+fn image(sr: Ref, label: &str, description: &str, bytes: i64) -> Fields<VDI> {
+    Fields::<VDI>::new()
+        .with(VDI::name_label, label)
+        .with(VDI::name_description, description)
+        .with(VDI::SR, sr)
+        .with(VDI::r#type, "user")
+        .with(VDI::virtual_size, bytes)
+        .with(VDI::physical_utilisation, bytes)
+        .with(VDI::location, label)
+        .with(VDI::read_only, true)
+        .with(VDI::managed, true)
+        .with(VDI::is_tools_iso, label == "guest-tools.iso")
+}
