@@ -8,13 +8,13 @@ use crate::command::session::{self as sessions, Begun};
 use crate::command::{Command, Intent, Own};
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
+use crate::log::Sealed;
+use crate::log::vault::{self, Secrets};
 use crate::log::writer::{Ledger, Refusal};
-use crate::log::{Sealed, StorageError, vault};
 use crate::model::{Roles, user};
 use crate::value::{Micros, Ref, Value};
 use crate::views::{Object, View};
 use crate::world::Ids;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -25,15 +25,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const LOGIN: &str = "session.login_with_password";
 /// What everybody is told whose name or password is wrong.
 const WRONG: &str = "the user name or the password is wrong";
-
-/// Where secrets are read: the vault.
-pub trait Secrets: Send + Sync + 'static {
-    /// A secret by its id; `None` once it was erased.
-    fn secret(&self, id: Ref) -> Reading<'_>;
-}
-
-/// A secret on its way out of the vault.
-pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Sealed>, StorageError>> + Send + 'a>>;
 
 /// Where a caller is.
 #[derive(Clone, Debug, Default)]

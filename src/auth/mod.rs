@@ -19,6 +19,6 @@ mod permit;
 mod sessions;
 
 pub use crate::command::Principal;
-pub use accounts::{Accounts, Peer, Secrets};
+pub use accounts::{Accounts, Peer};
 pub use permit::permitted;
 pub use sessions::{IDLE_MAX, LIFETIME_MAX, Sessions, session_key, session_keys};

@@ -14,14 +14,10 @@
 
 pub mod folder;
 pub mod hash;
-<<<<<<< HEAD
 pub mod memory;
 pub mod sqlite;
 pub mod vault;
 pub mod verify;
-=======
-pub mod vault;
->>>>>>> 00ca7cd (bootstrap, auth: the first pool, local users, sessions, roles)
 pub mod writer;
 
 use crate::event::{Body, Event, Kind, Unreadable};

@@ -4,10 +4,11 @@
 //!
 //! Must never know where randomness comes from: ids and nonces are given.
 
-use super::Sealed;
+use super::{Sealed, StorageError};
 use crate::value::Ref;
 use sha2::{Digest as _, Sha256};
 use std::fmt::{self, Write};
+use std::pin::Pin;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -42,6 +43,15 @@ impl Sealed {
         self.seal().as_bytes().ct_eq(seal.as_bytes()).into()
     }
 }
+
+/// Where secrets are read.
+pub trait Secrets: Send + Sync + 'static {
+    /// A secret by its id; `None` once it was erased.
+    fn secret(&self, id: Ref) -> Reading<'_>;
+}
+
+/// A secret on its way out of the vault.
+pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Sealed>, StorageError>> + Send + 'a>>;
 
 /// The vault's id in a field's text.
 pub fn id_of(seal: &str) -> Option<Ref> {

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-
 /// A process that printed `listening on http://ADDR`; killed when dropped.
 pub struct Process {
     child: Child,

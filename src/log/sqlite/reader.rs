@@ -1,5 +1,6 @@
 //! Reading the log beside its writer, in short, paged transactions.
 
+use super::super::vault::{Reading, Secrets};
 use super::super::{Hash, Head, Row, Sealed, StorageError, hash};
 use super::{BUSY_TIMEOUT, file_of, storage};
 use crate::event::Kind;
@@ -152,4 +153,10 @@ fn hash_of(bytes: &[u8], position: i64) -> Result<Hash, BadRow> {
 
 fn bad(position: i64, why: impl ToString) -> BadRow {
     BadRow { position: position as u64, why: why.to_string() }
+}
+
+impl Secrets for LogReader {
+    fn secret(&self, id: Ref) -> Reading<'_> {
+        Box::pin(LogReader::secret(self, id))
+    }
 }
