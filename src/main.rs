@@ -1,1 +1,38 @@
-fn main() {}
+//! The program: reads its arguments, sets up its own log, runs one command.
+
+use clap::Parser;
+use xenledger::cli::{Command, LogFormat};
+
+/// A XenAPI server whose state is a log of events.
+#[derive(Parser)]
+#[command(name = "xenledger", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    trace(&arguments.command);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(arguments.command.run()));
+    match ended {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xenledger: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+/// The server's own log goes to standard error; `RUST_LOG` says how much.
+fn trace(command: &Command) {
+    let default = if command.serves() { "info" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match command.log_format() {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

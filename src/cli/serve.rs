@@ -1,19 +1,28 @@
 //! `xenledger serve`: starts the parts in the order of the data's way, and
 //! stops them in the opposite one.
 
-use crate::auth::Accounts;
-use crate::command::bootstrap;
+use crate::auth::{Accounts, password};
+use crate::command::bootstrap::{self, HostFacts};
+use crate::command::{Command, Intent, Principal};
+use crate::event::Kind;
 use crate::gateway::listen::{Connections, Endpoint, Listener, tls_config};
 use crate::gateway::{Gateway, http};
 use crate::log::Port;
 use crate::log::sqlite::SqliteLog;
-use crate::log::writer::Writer;
+use crate::log::writer::{Ledger, Writer};
 use crate::subscribe::Subscribers;
+use crate::views::View;
 use crate::world::World;
 use anyhow::Context;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+/// How long connections may take to end when the server stops.
+const DRAIN_WAIT: Duration = Duration::from_secs(5);
 
 /// Options of `serve`. With none of them: `./xenledger-data`, 127.0.0.1:8080, the simulated hypervisor.
 #[derive(clap::Args, Debug)]
@@ -62,34 +71,119 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut log = SqliteLog::open(&args.data).await?;
     let (term, _) = log.open().await?;
     let reader = log.reader();
-    let (mut view, restored) = crate::views::restore(&reader, &args.data).await?;
-    tracing::info!(position = view.position, ?restored, "the view is there");
-    if view.position == 0 {
+    let mut view = replay(&mut log).await?;
+    let new = view.position == 0;
+    if new {
         view.lineage = world.random_u64();
     }
-    let new = view.position == 0;
     let subscribers = Subscribers::default();
-    let store = crate::views::store::Follower::start(&args.data, &view).await?;
-    let publish = {
-        let (subscribers, store) = (subscribers.clone(), store.handle());
-        Box::new(move |batch: std::sync::Arc<crate::log::writer::Published>| {
-            store.publish(&batch);
-            subscribers.publish(batch);
-        })
-    };
+    let told = subscribers.clone();
+    let publish = Box::new(move |batch| told.publish(batch));
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), publish);
     let writing = tokio::spawn(writer.run());
-    tokio::spawn(subscribers.clone().run());
-    let accounts = Accounts::new(ledger.clone(), reader, &args.data).await?;
+    let telling = tokio::spawn(subscribers.clone().run());
+    let accounts = Accounts::new(ledger.clone(), reader);
     if new {
-        begin(&accounts, &ledger, args.demo).await?;
+        begin(&ledger, args.demo).await?;
     }
-    let sim = crate::driver::sim::Sim::open(&args.data, world.clone(), args.sim_speed).await?;
-    let reconciling = crate::reconcile::start(ledger.clone(), subscribers.position(), sim, stop.clone());
-    let gateway = Gateway { ledger, subscribers, accounts, registrations: Default::default() };
-    listen(&args, &world, gateway, &stop).await?;
-    reconciling.await.context("the reconciler")?;
+    let closing = ledger.clone();
+    let gateway = Gateway { ledger, subscribers, accounts, registrations: Arc::default(), counts: Default::default() };
+    let connections = listen(&args, &world, gateway, &stop).await?;
+    stopped().await?;
+    tracing::info!("stopping");
+    stop.cancel();
+    drop(tokio::time::timeout(DRAIN_WAIT, connections.ended()).await);
+    closing.close().await;
+    telling.abort();
     writing.await.context("the writer")?;
-    store.close().await?;
+    Ok(())
+}
+
+/// A new pool, and its root's password if nobody chose one.
+async fn begin(ledger: &Ledger, demo: bool) -> anyhow::Result<()> {
+    let chosen = std::env::var("XENLEDGER_ROOT_PASSWORD").ok().map(Zeroizing::new);
+    let password = match &chosen {
+        Some(password) => password.clone(),
+        None => password::generate(ledger.world()),
+    };
+    let sealed = password::seal(ledger.world(), &password)?;
+    let facts = HostFacts::read().simulated();
+    own(ledger, bootstrap::FOUND, bootstrap::found(facts, sealed)).await?;
+    if demo {
+        own(ledger, bootstrap::demo::FURNISHED, bootstrap::demo::furnish()).await?;
+    }
+    if chosen.is_none() {
+        println!("the password of root is {}; it is shown only this once", &*password);
+    }
+    Ok(())
+}
+
+/// Sends something that the server itself does.
+async fn own(ledger: &Ledger, message: &'static str, decide: crate::command::Own) -> anyhow::Result<()> {
+    let command = Command {
+        principal: Principal::server("server"),
+        address: Arc::default(),
+        auth: Arc::default(),
+        request: Arc::default(),
+        cause: 0,
+        now: ledger.world().now(),
+        seed: ledger.world().seed(),
+        body: Intent::Own { message, kind: Kind::Change, decide },
+    };
+    ledger.submit(command).await.with_context(|| format!("{message} failed"))?;
+    Ok(())
+}
+
+/// Binds everything, then says so, then serves.
+async fn listen(
+    args: &ServeArgs,
+    world: &World,
+    gateway: Gateway,
+    stop: &CancellationToken,
+) -> anyhow::Result<Connections> {
+    let connections = Connections::new(http::router(gateway), stop.clone());
+    let mut endpoints: Vec<Endpoint> = args.listen.iter().copied().map(Endpoint::Tcp).collect();
+    for address in &args.listen_tls {
+        endpoints.push(Endpoint::Tls(*address, tls_config(&args.data, world)?));
+    }
+    endpoints.extend(args.unix.clone().map(Endpoint::Unix));
+    if endpoints.is_empty() {
+        endpoints.push(Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080))));
+    }
+    let mut listeners = Vec::new();
+    for endpoint in endpoints {
+        listeners.push(Listener::bind(endpoint).await?);
+    }
+    for listener in listeners {
+        println!("listening on {}", listener.name);
+        tokio::spawn(listener.serve(connections.clone()));
+    }
+    Ok(connections)
+}
+
+/// Folds the whole log.
+async fn replay(log: &mut SqliteLog) -> anyhow::Result<View> {
+    const PAGE: usize = 1000;
+    let mut view = View::default();
+    loop {
+        let rows = log.read(view.position, PAGE).await?;
+        if rows.is_empty() {
+            return Ok(view);
+        }
+        for row in &rows {
+            crate::views::fold(&mut view, &row.event()?);
+            view.hash = row.hash;
+        }
+    }
+}
+
+/// Returns when the process is told to stop.
+async fn stopped() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
     Ok(())
 }

@@ -41,6 +41,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/jsonrpc", json.clone())
         .route("/json", json)
         .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
         .route("/api/model", get(model))
         .route("/api/errors", get(errors))
         .with_state(gateway)
@@ -121,6 +122,7 @@ async fn answer(
 ) {
     let wire::Call { method, params, reply } = call;
     let served = gateway.serve(Request { method, params, peer, id }, noted).await;
+    gateway.counts.answered(served.is_ok());
     write(&reply, served, out);
 }
 
@@ -182,6 +184,11 @@ async fn preflight() -> Response<Body> {
 
 async fn healthz() -> &'static str {
     "ok\n"
+}
+
+async fn metrics(State(gateway): State<Gateway>) -> Response<Body> {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    respond(OPEN_METRICS, super::metrics::render(&gateway).into_bytes(), Noted::default())
 }
 
 async fn model() -> Response<Body> {

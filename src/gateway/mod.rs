@@ -16,6 +16,7 @@ pub mod answer;
 pub mod dispatch;
 pub mod http;
 pub mod listen;
+pub mod metrics;
 pub mod stream;
 
 use crate::auth::Accounts;
@@ -31,4 +32,5 @@ pub struct Gateway {
     pub subscribers: Subscribers,
     pub accounts: Arc<Accounts>,
     pub registrations: Arc<stream::Registrations>,
+    pub counts: metrics::Counts,
 }

@@ -61,6 +61,7 @@ impl Gateway {
         let mut keys = subscription.keys();
         keys.push(session);
         let waiter = self.subscribers.register(keys);
+        let _waiting = self.counts.waiting();
         loop {
             let view = self.ledger.view();
             self.still_valid(caller)?;
@@ -114,6 +115,7 @@ impl Gateway {
     async fn event_next(&self, caller: &Caller) -> Result<Answer, ApiError> {
         let session = caller.principal.session;
         let waiter = self.subscribers.register(vec![Key::Any, Key::Object(ClassId::session, session)]);
+        let _waiting = self.counts.waiting();
         loop {
             self.still_valid(caller)?;
             if let Some(answer) = self.next_events(session)? {

@@ -83,6 +83,8 @@ pub struct Refusal {
 enum Job {
     Command(Submission),
     Refusal(Refusal),
+    /// What came before it is written; nothing is after it.
+    Close,
 }
 
 /// How the rest of the program sends commands and reads the published view. Cheap to clone.
@@ -119,6 +121,11 @@ impl Ledger {
     pub fn refused(&self, refusal: Refusal) {
         // A full queue drops the row, never the caller: an attacker must not be able to stop the server.
         drop(self.jobs.try_send(Job::Refusal(refusal)));
+    }
+
+    /// Lets the writer finish what was sent before, and end.
+    pub async fn close(&self) {
+        drop(self.jobs.send(Job::Close).await);
     }
 
     async fn send(&self, submission: Submission) {
@@ -180,7 +187,7 @@ impl<P: Port> Writer<P> {
         (writer, ledger)
     }
 
-    /// Works until every [`Ledger`] is gone; what was queued by then is written.
+    /// Works until it is closed, or every [`Ledger`] is gone; what was queued by then is written.
     pub async fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH_MAX);
         let mut riding: Vec<Submission> = Vec::new();
@@ -191,13 +198,14 @@ impl<P: Port> Writer<P> {
                 received = self.jobs.recv_many(&mut jobs, BATCH_MAX) => Some(received),
                 () = tokio::time::sleep_until(until), if ride_until.is_some() => None,
             };
-            let closed = received == Some(0);
+            let mut closed = received == Some(0);
             let mut now = Vec::new();
             for job in jobs.drain(..) {
                 match job {
                     Job::Command(submission) if submission.rides => riding.push(submission),
                     Job::Command(submission) => now.push(submission),
                     Job::Refusal(refusal) => self.ride(refusal),
+                    Job::Close => closed = true,
                 }
             }
             let due = received.is_none() || closed || riding.len() >= BATCH_MAX;
