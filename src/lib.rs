@@ -1,9 +1,11 @@
 //! xenledger: an event-sourced XenAPI server.
 #![allow(dead_code)]
 pub mod auth;
+pub mod cli;
 pub mod command;
 pub mod error;
 pub mod event;
+pub mod gateway;
 pub mod log;
 pub mod model;
 pub mod subscribe;

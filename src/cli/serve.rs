@@ -107,10 +107,10 @@ async fn begin(ledger: &Ledger, demo: bool) -> anyhow::Result<()> {
         None => password::generate(ledger.world()),
     };
     let sealed = password::seal(ledger.world(), &password)?;
-    let facts = HostFacts::read().simulated();
+    let facts = HostFacts::default().simulated();
     own(ledger, bootstrap::FOUND, bootstrap::found(facts, sealed)).await?;
     if demo {
-        own(ledger, bootstrap::demo::FURNISHED, bootstrap::demo::furnish()).await?;
+        own(ledger, bootstrap::demo::DEMO, bootstrap::demo::add()).await?;
     }
     if chosen.is_none() {
         println!("the password of root is {}; it is shown only this once", &*password);

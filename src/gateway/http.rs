@@ -42,7 +42,6 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/json", json)
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
-        .route("/api/model", get(model))
         .route("/api/errors", get(errors))
         .with_state(gateway)
 }
@@ -189,10 +188,6 @@ async fn healthz() -> &'static str {
 async fn metrics(State(gateway): State<Gateway>) -> Response<Body> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     respond(OPEN_METRICS, super::metrics::render(&gateway).into_bytes(), Noted::default())
-}
-
-async fn model() -> Response<Body> {
-    respond("application/json", crate::model::export::json().to_string().into_bytes(), Noted::default())
 }
 
 async fn errors() -> Response<Body> {
