@@ -1,7 +1,7 @@
 //! What a call is answered with, and how it is written: records straight from
 //! the view into the output, without a copy in between.
 
-use crate::model::{ClassId, CLASSES};
+use crate::model::{CLASSES, ClassId};
 use crate::subscribe::events::Changed;
 use crate::value::{Encode, Ref, Value};
 use crate::views::read::{ReadView, Scope};
@@ -16,7 +16,11 @@ pub enum Answer {
     /// All records of a class, by reference.
     Records(Arc<View>, ClassId),
     /// What `event.from` answers.
-    Batch { view: Arc<View>, changed: Vec<Changed>, token: String },
+    Batch {
+        view: Arc<View>,
+        changed: Vec<Changed>,
+        token: String,
+    },
     /// What `event.next` answers.
     Events(Arc<View>, Vec<Told>),
     /// In XML without the usual struct around it: `system.*`.

@@ -5,7 +5,7 @@ use super::{Gateway, Peer};
 use crate::error::ApiError;
 use crate::gateway::answer::Answer;
 use crate::value::Encode;
-use crate::wire::{self, Reply, Render, jsonrpc, xmlrpc};
+use crate::wire::{self, Render, Reply, jsonrpc, xmlrpc};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -111,14 +111,7 @@ async fn batch(
     jsonrpc::join(out, answers.iter().map(Vec::as_slice));
 }
 
-async fn answer(
-    gateway: &Gateway,
-    peer: Peer,
-    id: Arc<str>,
-    call: wire::Call,
-    noted: &mut Noted,
-    out: &mut Vec<u8>,
-) {
+async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, call: wire::Call, noted: &mut Noted, out: &mut Vec<u8>) {
     let wire::Call { method, params, reply } = call;
     let served = gateway.serve(Request { method, params, peer, id }, noted).await;
     gateway.counts.answered(served.is_ok());

@@ -86,12 +86,14 @@ impl Listener {
     pub async fn bind(endpoint: Endpoint) -> anyhow::Result<Listener> {
         match endpoint {
             Endpoint::Tcp(address) => {
-                let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+                let listener =
+                    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
                 let name = format!("http://{}", listener.local_addr()?);
                 Ok(Listener { bound: Bound::Tcp(listener), name })
             }
             Endpoint::Tls(address, config) => {
-                let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+                let listener =
+                    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
                 let name = format!("https://{}", listener.local_addr()?);
                 Ok(Listener { bound: Bound::Tls(listener, TlsAcceptor::from(config)), name })
             }

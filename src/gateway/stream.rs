@@ -1,9 +1,9 @@
 //! The calls that wait: `event.from`, `event.next`. One loop for all: register
 //! under the keys, look, wait, look again.
 
+use super::Gateway;
 use super::answer::{Answer, Told};
 use super::dispatch::{Caller, Noted};
-use super::Gateway;
 use crate::command::{Call, Draft, Intent};
 use crate::error::{ApiError, codes};
 use crate::event::Kind;
@@ -56,7 +56,8 @@ impl Gateway {
         let token = Token::parse(call.text(1))?;
         let started = Instant::now();
         let until = started + wait_of(call.float(2));
-        let collected = if subscription.tasks_only() || token == Token::default() { started } else { started + COLLECT };
+        let collected =
+            if subscription.tasks_only() || token == Token::default() { started } else { started + COLLECT };
         let session = Key::Object(ClassId::session, caller.principal.session);
         let mut keys = subscription.keys();
         keys.push(session);
@@ -180,7 +181,14 @@ fn tell<'a>(
             };
             // A deletion carries what was deleted: clients of this call find their own copy by it.
             let object = effect.after.clone().or_else(|| effect.before.clone());
-            Told { id: event.position, time: event.time, class: effect.class, reference: effect.reference, operation, object }
+            Told {
+                id: event.position,
+                time: event.time,
+                class: effect.class,
+                reference: effect.reference,
+                operation,
+                object,
+            }
         })
     })
 }
