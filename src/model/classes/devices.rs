@@ -5,11 +5,13 @@ use crate::model::types::*;
 use crate::model::{class, default};
 
 class! {
+    /// A PCI device of a host.
     PCI, by(pool_operator);
     enums {
         pci_dom0_access: "enabled" "disable_on_reboot" "disabled" "enable_on_reboot";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO class_id: String = "";
         CO class_name: String = "";
@@ -20,6 +22,7 @@ class! {
         CO host: Ref<host> = null;
         CO pci_id: String = "";
         RO dependencies: Set<Ref<PCI>>;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         CO subsystem_vendor_id: String = "";
         CO subsystem_vendor_name: String = "";
@@ -36,12 +39,15 @@ class! {
 }
 
 class! {
+    /// A graphics processor of a host.
     PGPU, by(pool_operator);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO PCI: Ref<PCI> = null;
         CO GPU_group: Ref<GPU_group> = null;
         RO host: Ref<host> = null;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         RO supported_VGPU_types: Set<Ref<VGPU_type>>;
         RO enabled_VGPU_types: Set<Ref<VGPU_type>>;
@@ -63,17 +69,22 @@ class! {
 }
 
 class! {
+    /// Graphics processors of one kind, over all hosts.
     GPU_group, by(pool_operator);
     enums {
         allocation_algorithm: "breadth_first" "depth_first";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         RW name_label: String = "";
+        /// Longer text for people.
         RW name_description: String = "";
         RO PGPUs: Set<Ref<PGPU>> => PGPU.GPU_group;
         RO VGPUs: Set<Ref<VGPU>> => VGPU.GPU_group;
         RO GPU_types: Set<String> = {};
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         RW allocation_algorithm: allocation_algorithm = depth_first;
         RO supported_VGPU_types: Set<Ref<VGPU_type>>;
@@ -87,13 +98,16 @@ class! {
 }
 
 class! {
+    /// A graphics processor that a machine has.
     VGPU, by(pool_operator);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         RO VM: Ref<VM>;
         RO GPU_group: Ref<GPU_group>;
         RO device: String = "0";
         RO currently_attached: Bool = false;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         RO r#type: Ref<VGPU_type> = null;
         RO resident_on: Ref<PGPU> = null;
@@ -109,11 +123,13 @@ class! {
 }
 
 class! {
+    /// A kind of graphics processor that machines can have.
     VGPU_type;
     enums {
         vgpu_type_implementation: "passthrough" "nvidia" "nvidia_sriov" "gvt_g" "mxgpu";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO vendor_name: String = "";
         CO model_name: String = "";
@@ -134,8 +150,10 @@ class! {
 }
 
 class! {
+    /// A USB device that is plugged into a host.
     PUSB, by(pool_admin);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO USB_group: Ref<USB_group> = null;
         CO host: Ref<host> = null;
@@ -148,6 +166,7 @@ class! {
         CO version: String = "";
         CO description: String = "";
         RO passthrough_enabled: Bool = false;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         CO speed: Float = (-1.0);
     }
@@ -158,13 +177,18 @@ class! {
 }
 
 class! {
+    /// USB devices that one machine can choose from.
     USB_group, by(pool_admin);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         RW name_label: String = "";
+        /// Longer text for people.
         RW name_description: String = "";
         RO PUSBs: Set<Ref<PUSB>> => PUSB.USB_group;
         RO VUSBs: Set<Ref<VUSB>> => VUSB.USB_group;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
@@ -174,16 +198,21 @@ class! {
 }
 
 class! {
+    /// A USB device passed to a machine.
     VUSB, by(pool_admin);
     enums {
         vusb_operations: "attach" "plug" "unplug";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// What a client may do with it now; empty while nothing may be done.
         RO allowed_operations: Set<vusb_operations> = {};
+        /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, vusb_operations> = {};
         RO VM: Ref<VM>;
         RO USB_group: Ref<USB_group>;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         RO currently_attached: Bool = false;
     }
@@ -195,10 +224,14 @@ class! {
 }
 
 class! {
+    /// A site that streams disks to machines.
     PVS_site, by(pool_operator);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         RW name_label: String = "";
+        /// Longer text for people.
         RW name_description: String = "";
         CO PVS_uuid: String = "";
         RO cache_storage: Set<Ref<PVS_cache_storage>> => PVS_cache_storage.site;
@@ -213,8 +246,10 @@ class! {
 }
 
 class! {
+    /// A server of such a site.
     PVS_server;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO addresses: Set<String> = {};
         CO first_port: Int = 0;
@@ -228,11 +263,13 @@ class! {
 }
 
 class! {
+    /// A cache between a machine and such a site.
     PVS_proxy;
     enums {
         pvs_proxy_status: "stopped" "initialised" "caching" "incompatible_write_cache_mode" "incompatible_protocol_version";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO site: Ref<PVS_site> = null;
         CO VIF: Ref<VIF> = null;
@@ -246,8 +283,10 @@ class! {
 }
 
 class! {
+    /// Where such caches are kept on a host.
     PVS_cache_storage, by(pool_operator), create, destroy;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO host: Ref<host> = null;
         CO SR: Ref<SR> = null;

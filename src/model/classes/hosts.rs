@@ -5,6 +5,7 @@ use crate::model::types::*;
 use crate::model::{class, default};
 
 class! {
+    /// A physical machine that runs the hypervisor.
     host, by(pool_operator);
     enums {
         host_allowed_operations: "provision" "evacuate" "shutdown" "reboot" "power_on" "vm_start" "vm_resume" "vm_migrate" "apply_updates" "enable";
@@ -16,189 +17,363 @@ class! {
         host_ntp_mode: "DHCP" "Custom" "Factory" "Disabled";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         RW name_label: String = "";
+        /// Longer text for people.
         RW name_description: String = "";
+        /// Bytes that the hypervisor keeps for itself.
         RO memory_overhead: Int = 0;
+        /// What a client may do with it now; empty while nothing may be done.
         RO allowed_operations: Set<host_allowed_operations> = {};
+        /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, host_allowed_operations> = {};
+        /// First part of the API's version.
         RO API_version_major: Int;
+        /// Second part of the API's version.
         RO API_version_minor: Int;
+        /// Who made this implementation of the API.
         RO API_version_vendor: String;
+        /// Details of the implementation, by key.
         RO API_version_vendor_implementation: Map<String, String>;
+        /// True if machines may start here; false while the host is being emptied or serviced.
         RO enabled: Bool;
+        /// Versions of what runs here, by component.
         CO software_version: Map<String, String>;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String>;
+        /// The kinds of machines that the hypervisor can run, in its own words.
         CO capabilities: Set<String>;
+        /// How the processors are arranged, in the hypervisor's words.
         RO cpu_configuration: Map<String, String>;
+        /// The scheduler that the hypervisor uses.
         RO sched_policy: String;
+        /// Boot loaders that paravirtual machines may name.
         RO supported_bootloaders: Set<String>;
+        /// Machines that are in this host's memory, the control domain included.
         RO resident_VMs: Set<Ref<VM>> => VM.resident_on;
+        /// Where logs go; `syslog_destination` names another machine.
         RW logging: Map<String, String>;
+        /// Its physical interfaces, and what is stacked on them.
         RO PIFs: Set<Ref<PIF>> => PIF.host;
+        /// Where the memory of machines suspended here goes; null leaves it to the pool.
         RW suspend_image_sr: Ref<SR>;
+        /// Where dumps of machines that crash here go; null leaves it to the pool.
         RW crash_dump_sr: Ref<SR>;
+        /// Dumps of the host's own crashes.
         RO crashdumps: Set<Ref<host_crashdump>> => host_crashdump.host;
+        /// Updates in the old form that are on this host.
         RO patches: Set<Ref<host_patch>> => host_patch.host, deprecated;
+        /// Updates that are on this host.
         RO updates: Set<Ref<pool_update>>;
+        /// Its connections to storage repositories.
         RO PBDs: Set<Ref<PBD>> => PBD.host;
+        /// Its processors, one by one.
         RO host_CPUs: Set<Ref<host_cpu>> => host_cpu.host;
+        /// Vendor, model, number and features of its processors.
         RO cpu_info: Map<String, String> = {};
+        /// Its name on the network.
         RW hostname: String;
+        /// The address at which clients and other hosts reach it.
         RW address: String;
+        /// What is measured on it.
         RO metrics: Ref<host_metrics>;
+        /// State of the licence; `expiry` says until when.
         RO license_params: Map<String, String>;
+        /// Disks that hold the state of high availability, while it is on.
         RO ha_statefiles: Set<String> = {};
+        /// Hosts that it hears, while high availability is on.
         RO ha_network_peers: Set<String> = {};
+        /// Binary objects attached to it, by name.
         RO blobs: Map<String, Ref<blob>> = {};
+        /// Labels that clients put on it, to group and to search.
         RW tags: Set<String> = {}, by(vm_operator);
+        /// Kind of directory that logins are checked with; empty for none.
         RO external_auth_type: String = "";
+        /// Name of that directory; empty for none.
         RO external_auth_service_name: String = "";
+        /// Settings for that directory, without its secrets.
         RO external_auth_configuration: Map<String, String> = {};
+        /// The edition that is licensed.
         RO edition: String = "";
+        /// Where licences come from: address and port.
         RW license_server: Map<String, String> = {"address": "localhost", "port": "27000"};
+        /// What the firmware says about the maker and the model.
         RO bios_strings: Map<String, String> = {};
+        /// How it can be switched on from afar; empty if it cannot.
         RO power_on_mode: String = "";
+        /// Settings for switching it on.
         RO power_on_config: Map<String, String> = {};
+        /// Repository where disks are cached; null if they are not.
         CO local_cache_sr: Ref<SR> = null;
+        /// What the board can do; `iommu` says whether devices can be passed through.
         RO chipset_info: Map<String, String> = {};
+        /// PCI devices in it.
         RO PCIs: Set<Ref<PCI>> => PCI.host;
+        /// Graphics processors in it.
         RO PGPUs: Set<Ref<PGPU>> => PGPU.host;
+        /// USB devices plugged into it.
         RO PUSBs: Set<Ref<PUSB>> => PUSB.host;
+        /// True if old TLS versions are allowed.
         CO ssl_legacy: Bool = true, deprecated;
+        /// Scheduling parameters for every machine here; a `mask` limits the processors.
         RW guest_VCPUs_params: Map<String, String> = {};
+        /// Whether its screen is its own or given to a machine.
         RW display: host_display = enabled;
+        /// Versions of the virtual hardware that it can present.
         RO virtual_hardware_platform_versions: Set<Int> = {0};
+        /// The machine that runs this server and the drivers.
         RO control_domain: Ref<VM> = null;
+        /// Updates that take effect only when it restarts.
         RO updates_requiring_reboot: Set<Ref<pool_update>>;
+        /// Features that can be switched on here.
         RO features: Set<Ref<Feature>> => Feature.host;
+        /// Its name as an iSCSI initiator.
         CO iscsi_iqn: String = "";
+        /// True if storage is reached on several paths.
         CO multipathing: Bool = false;
+        /// Certificates for secure boot; see the pool's.
         CO uefi_certificates: String = "", deprecated;
+        /// Certificates installed on it.
         RO certificates: Set<Ref<Certificate>> => Certificate.host;
+        /// Editions that it could be licensed for.
         RO editions: Set<String> = {};
+        /// What must be done before updates take effect.
         RO pending_guidances: Set<update_guidances> = {};
+        /// True if it checks the certificates of the others.
         RO tls_verification_enabled: Bool = false;
+        /// When its software last changed; the epoch if unknown.
         RO last_software_update: DateTime = epoch, prototyped;
+        /// True if it refuses plain HTTP.
         RO https_only: Bool = false, prototyped;
+        /// Whether it has everything that the repositories offer.
         RO latest_synced_updates_applied: latest_synced_updates_applied_state = unknown, prototyped;
+        /// How machines are laid out over memory nodes.
         RO numa_affinity_policy: host_numa_affinity_policy = default_policy, prototyped;
+        /// What should be done before updates take effect.
         RO pending_guidances_recommended: Set<update_guidances> = {}, prototyped;
+        /// All that could be done for updates to take effect.
         RO pending_guidances_full: Set<update_guidances> = {}, prototyped;
+        /// Hash of the repositories' contents that it was last updated to; empty if never.
         RO last_update_hash: String = "", prototyped;
+        /// True if SSH is open.
         RO ssh_enabled: Bool = true, prototyped;
+        /// Seconds after which SSH is closed again; 0 for never.
         RO ssh_enabled_timeout: Int = 0, prototyped;
+        /// When SSH is closed; the epoch for never.
         RO ssh_expiry: DateTime = epoch, prototyped;
+        /// Seconds after which an idle console is logged out; 0 for never.
         RO console_idle_timeout: Int = 0, prototyped;
+        /// True if SSH opens by itself while the API does not work.
         RO ssh_auto_mode: Bool = false, prototyped;
+        /// The deepest sleep state of the processors; empty for no limit.
         RO max_cstate: String = "", prototyped;
+        /// True if it started with secure boot.
         RO secure_boot: Bool = false, prototyped;
+        /// Where its clock servers come from.
         RO ntp_mode: host_ntp_mode = Factory, prototyped;
+        /// Its clock servers, in the mode Custom.
         RO ntp_custom_servers: Set<String> = {}, prototyped;
+        /// Its time zone, as in `Europe/Berlin`.
         RO timezone: String = "UTC", prototyped;
     }
     messages {
+        /// Set the clock.
         fn set_servertime(self: Ref<host>, value: DateTime) -> Void as pool_operator, task, prototyped;
+        /// Say whether the clock follows its servers.
         fn get_ntp_synchronized(self: Ref<host>) -> Bool as read_only, task, prototyped;
+        /// List the names of time zones.
         fn list_timezones(self: Ref<host>) -> Set<String> as read_only, task, prototyped;
+        /// Set the time zone.
         fn set_timezone(self: Ref<host>, value: String) -> Void as pool_operator, task, prototyped;
+        /// Say how each clock server does.
         fn get_ntp_servers_status(self: Ref<host>) -> Map<String, String> as read_only, task, prototyped;
+        /// Set the clock servers for the mode Custom.
         fn set_ntp_custom_servers(self: Ref<host>, value: Set<String>) -> Void as pool_operator, task, prototyped;
+        /// Choose where clock servers come from.
         fn set_ntp_mode(self: Ref<host>, value: host_ntp_mode) -> Void as pool_operator, task, prototyped;
+        /// Limit the sleep states of the processors.
         fn set_max_cstate(self: Ref<host>, value: String) -> Void as pool_operator, task, prototyped;
+        /// List the clients that called lately: name to address.
         fn get_tracked_user_agents(self: Ref<host>) -> Map<String, String> as read_only, task, prototyped;
+        /// Open SSH only while the API does not work.
         fn set_ssh_auto_mode(self: Ref<host>, value: Bool) -> Void as pool_admin, task, prototyped;
+        /// Log an idle console out after so many seconds; 0 for never.
         fn set_console_idle_timeout(self: Ref<host>, value: Int) -> Void as pool_admin, task, prototyped;
+        /// Close SSH so many seconds after it was opened; 0 for never.
         fn set_ssh_enabled_timeout(self: Ref<host>, value: Int) -> Void as pool_admin, task, prototyped;
+        /// Close SSH.
         fn disable_ssh(self: Ref<host>) -> Void as pool_admin, task, prototyped;
+        /// Open SSH.
         fn enable_ssh(self: Ref<host>) -> Void as pool_admin, task, prototyped;
+        /// Forget what must be done before updates take effect.
         fn emergency_clear_mandatory_guidance() -> Void as local_root, task, prototyped;
+        /// Do what is recommended after updates; no longer possible.
         fn apply_recommended_guidances(self: Ref<host>) -> Void as pool_operator, task, removed;
+        /// Choose whether plain HTTP is refused.
         fn set_https_only(self: Ref<host>, value: Bool) -> Void as pool_operator, task, prototyped;
+        /// Look for drivers again.
         fn rescan_drivers(self: Ref<host>) -> Void as pool_admin, task, prototyped;
+        /// Install the updates that the hash stands for; answers what is left to do.
         fn apply_updates(self: Ref<host>, hash: String) -> Set<Set<String>> as pool_operator_or_cert, task;
+        /// Check certificates again, on this host only.
         fn emergency_reenable_tls_verification() -> Void as local_root, task;
+        /// Stop checking certificates, on this host only.
         fn emergency_disable_tls_verification() -> Void as local_root, task;
+        /// Choose how machines are laid out over memory nodes.
         fn set_numa_affinity_policy(self: Ref<host>, value: host_numa_affinity_policy) -> Void as pool_admin, task, prototyped;
+        /// What the scheduler treats as a unit: thread, core or socket.
         fn get_sched_gran(self: Ref<host>) -> host_sched_gran as local_root, task;
+        /// Choose what the scheduler treats as a unit; takes effect at the next start.
         fn set_sched_gran(self: Ref<host>, value: host_sched_gran) -> Void as local_root, task;
+        /// Set the certificates for secure boot; see the pool's.
         fn set_uefi_certificates(host: Ref<host>, value: String) -> Void as local_root, task, deprecated;
+        /// Choose whether storage is reached on several paths.
         fn set_multipathing(host: Ref<host>, value: Bool) -> Void as pool_operator, task;
+        /// Set its name as an iSCSI initiator.
         fn set_iscsi_iqn(host: Ref<host>, value: String) -> Void as pool_operator, task;
+        /// Choose whether old TLS versions are allowed.
         fn set_ssl_legacy(self: Ref<host>, value: Bool) -> Void as pool_operator, task;
+        /// Free the screen at the next start, so that a machine can have it.
         fn disable_display(host: Ref<host>) -> host_display as pool_operator, task;
+        /// Take the screen back at the next start.
         fn enable_display(host: Ref<host>) -> host_display as pool_operator, task;
+        /// State that the host is off: its machines become halted. Wrong use can run a machine twice.
         fn declare_dead(host: Ref<host>) -> Void as pool_operator, task;
+        /// Get ready to receive a machine; answers what the sender needs.
         fn migrate_receive(host: Ref<host>, network: Ref<network>, options: Map<String, String>) -> Map<String, String> as vm_power_admin, task;
+        /// Stop caching disks on this host.
         fn disable_local_storage_caching(host: Ref<host>) -> Void as pool_operator, task;
+        /// Cache disks in this repository of the host.
         fn enable_local_storage_caching(host: Ref<host>, sr: Ref<SR>) -> Void as pool_operator, task;
+        /// No longer possible.
         fn reset_cpu_features(host: Ref<host>) -> Void as pool_operator, task, removed;
+        /// No longer possible.
         fn set_cpu_features(host: Ref<host>, features: String) -> Void as pool_operator, task, removed;
+        /// Set how it can be switched on from afar; an empty mode for not at all.
         fn set_power_on_mode(self: Ref<host>, power_on_mode: String, power_on_config: Map<String, String>) -> Void as pool_operator, task;
+        /// Read again what is installed.
         fn refresh_pack_info(host: Ref<host>) -> Void as pool_operator, task, deprecated;
+        /// Change the edition.
         fn apply_edition(host: Ref<host>, edition: String, force: Bool) -> Void as pool_operator, task;
+        /// Make a new certificate that it signs itself.
         fn reset_server_certificate(host: Ref<host>) -> Void as pool_admin, task;
+        /// The same, for a host that the pool does not reach.
         fn emergency_reset_server_certificate() -> Void as local_root, task;
+        /// Install a certificate and its key.
         fn install_server_certificate(host: Ref<host>, certificate: String, private_key: String, certificate_chain: String) -> Void as pool_admin, task;
+        /// Make a new certificate for calls between hosts.
         fn refresh_server_certificate(host: Ref<host>) -> Void as pool_admin, task;
+        /// Answer the certificate, as PEM.
         fn get_server_certificate(host: Ref<host>) -> String as read_only, task;
+        /// Ask the workload balancer where this host's machines should go.
         fn retrieve_wlb_evacuate_recommendations(self: Ref<host>) -> Map<Ref<VM>, Set<String>> as read_only, task;
+        /// Choose whether the directory is asked over TLS.
         fn external_auth_set_ldaps(host: Ref<host>, ldaps: Bool, force: Bool) -> Void as pool_admin, task;
+        /// Stop asking the directory.
         fn disable_external_auth(host: Ref<host>, config: Map<String, String>, force: Bool) -> Void as pool_admin, task;
+        /// Let users of a directory log in.
         fn enable_external_auth(host: Ref<host>, config: Map<String, String>, service_name: String, auth_type: String) -> Void as pool_admin, task;
+        /// The clock, in the host's time zone.
         fn get_server_localtime(host: Ref<host>) -> DateTime as read_only, task;
+        /// The clock, in UTC.
         fn get_servertime(host: Ref<host>) -> DateTime as read_only, task;
+        /// Call an extension of the API that is installed on the host.
         fn call_extension(host: Ref<host>, call: String) -> String as pool_admin, task;
+        /// Say whether an extension of that name is installed.
         fn has_extension(host: Ref<host>, name: String) -> Bool as pool_admin, task;
+        /// Run a function of a plugin that is installed on the host; XENAPI_MISSING_PLUGIN if it is not.
         fn call_plugin(host: Ref<host>, plugin: String, fn: String, args: Map<String, String>) -> String as pool_admin, task;
+        /// Attach a new, empty binary object under a name.
         fn create_new_blob(host: Ref<host>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator, task;
+        /// Write measured figures to disk, after so many seconds.
         fn backup_rrds(host: Ref<host>, delay: Float) -> Void as pool_admin, task;
+        /// Write everything that is only in memory to disk.
         fn sync_data(host: Ref<host>) -> Void as pool_admin, task;
+        /// Bytes that the hypervisor keeps for itself, counted now.
         fn compute_memory_overhead(host: Ref<host>) -> Int as read_only, task;
+        /// Bytes that new machines could use.
         fn compute_free_memory(host: Ref<host>) -> Int as read_only, task;
+        /// Change the name on the network; HOST_NAME_INVALID if it is not a valid one.
         fn set_hostname_live(host: Ref<host>, hostname: String) -> Void as pool_operator ![HOST_NAME_INVALID], task;
+        /// Stop this server; machines go on running.
         fn shutdown_agent() -> Void as pool_operator, task;
+        /// Restart this server; machines go on running.
         fn restart_agent(host: Ref<host>) -> Void as pool_operator, task;
+        /// What a status report can contain, as XML.
         fn get_system_status_capabilities(host: Ref<host>) -> String as read_only, task;
+        /// The interface that management goes over; null if there is none.
         fn get_management_interface(host: Ref<host>) -> Ref<PIF> as pool_operator, task;
+        /// Stop listening on the network.
         fn management_disable() -> Void as pool_operator, task;
+        /// Move management to another interface, for a host that the pool does not reach.
         fn local_management_reconfigure(interface: String) -> Void as pool_operator, task;
+        /// Move management to another interface.
         fn management_reconfigure(pif: Ref<PIF>) -> Void as pool_operator, task;
+        /// Apply a changed `logging`.
         fn syslog_reconfigure(host: Ref<host>) -> Void as pool_operator, task;
+        /// Move every running machine elsewhere; the host should be disabled first.
         fn evacuate(host: Ref<host>, network: Ref<network>, evacuate_batch_size: Int) -> Void as pool_operator_or_cert, task;
+        /// Machines here that do not give memory back when asked.
         fn get_uncooperative_resident_VMs(self: Ref<host>) -> Set<Ref<VM>> as read_only, task, deprecated;
+        /// Machines that cannot be moved, each with the error that says why.
         fn get_vms_which_prevent_evacuation(self: Ref<host>) -> Map<Ref<VM>, Set<String>> as read_only, task;
+        /// Fail with the reason if some machine cannot be moved.
         fn assert_can_evacuate(host: Ref<host>) -> Void as pool_operator, task;
+        /// Drop what was kept of a measured figure.
         fn forget_data_source_archives(host: Ref<host>, data_source: String) -> Void as pool_operator, task;
+        /// Read the latest value of one measured figure.
         fn query_data_source(host: Ref<host>, data_source: String) -> Float as read_only, task;
+        /// Start to keep a measured figure.
         fn record_data_source(host: Ref<host>, data_source: String) -> Void as pool_operator, task;
+        /// List the measured figures that can be asked for.
         fn get_data_sources(host: Ref<host>) -> Set<Record<data_source>> as read_only, task;
+        /// Stop high availability on this host only.
         fn emergency_ha_disable(soft: Bool) -> Void as pool_operator, task;
+        /// Switch the host on from afar.
         fn power_on(host: Ref<host>) -> Void as pool_operator, task;
+        /// Forget a host that is gone; a live one is refused.
         fn destroy(self: Ref<host>) -> Void as pool_operator, task;
+        /// Remove the licence.
         fn license_remove(host: Ref<host>) -> Void as pool_operator, task;
+        /// Add a licence.
         fn license_add(host: Ref<host>, contents: String) -> Void as pool_operator ![LICENSE_PROCESSING_ERROR], task;
+        /// Add a licence; no longer possible.
         fn license_apply(host: Ref<host>, contents: String) -> Void as pool_operator ![LICENSE_PROCESSING_ERROR], task, removed;
+        /// List the names of all messages.
         fn list_methods() -> Set<String> as read_only, task;
+        /// Send a status report to a server.
         fn bugreport_upload(host: Ref<host>, url: String, options: Map<String, String>) -> Void as pool_operator, task;
+        /// Press debug keys of the hypervisor.
         fn send_debug_keys(host: Ref<host>, keys: String) -> Void as pool_admin, task;
+        /// Answer the log of the host.
         fn get_log(host: Ref<host>) -> String as read_only, task;
+        /// Answer the hypervisor's messages and clear them.
         fn dmesg_clear(host: Ref<host>) -> String as pool_operator, task;
+        /// Answer the hypervisor's messages.
         fn dmesg(host: Ref<host>) -> String as pool_operator, task;
+        /// Restart the host; it must be disabled and without running machines.
         fn reboot(host: Ref<host>) -> Void as pool_operator, task;
+        /// Switch the host off; it must be disabled and without running machines.
         fn shutdown(host: Ref<host>) -> Void as pool_operator, task;
+        /// Let machines start here.
         fn enable(host: Ref<host>) -> Void as pool_operator_or_cert, task;
+        /// Let no machine start or arrive here; those that run go on. With `auto_enable` only until the next start.
         fn disable(host: Ref<host>, auto_enable: Bool) -> Void as pool_operator_or_cert, task;
     }
 }
 
 class! {
+    /// A dump of a host's own crash.
     host_crashdump, by(pool_operator);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO host: Ref<host>;
         RO timestamp: DateTime;
         RO size: Int;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
@@ -208,10 +383,14 @@ class! {
 }
 
 class! {
+    /// An update in the old form, on one host.
     host_patch, by(pool_operator), deprecated;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         CO name_label: String = "";
+        /// Longer text for people.
         CO name_description: String = "";
         CO version: String;
         CO host: Ref<host>;
@@ -219,6 +398,7 @@ class! {
         RO timestamp_applied: DateTime;
         RO size: Int;
         CO pool_patch: Ref<pool_patch> = null;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
@@ -228,41 +408,66 @@ class! {
 }
 
 class! {
+    /// What is measured on a host.
     host_metrics, by(pool_operator);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Bytes of memory in the host.
         RO memory_total: Int;
+        /// Bytes that are not in use; `host.compute_free_memory` says it better.
         RO memory_free: Int = 0, removed;
+        /// True if the host was heard from lately.
         RO live: Bool;
+        /// When the figures were measured.
         RO last_updated: DateTime;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
 }
 
 class! {
+    /// One processor of a host. Numbers and words as the processor gives them.
     host_cpu, by(pool_operator), deprecated;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The host that it is in.
         RO host: Ref<host>;
+        /// Its number in the host, from 0.
         RO number: Int;
+        /// Who made it.
         RO vendor: String;
+        /// Clock rate in MHz.
         RO speed: Int;
+        /// Its name.
         RO modelname: String;
+        /// Family number.
         RO family: Int;
+        /// Model number.
         RO model: Int;
+        /// Stepping.
         RO stepping: String;
+        /// What it can do, as words.
         RO flags: String;
+        /// What it can do, as bits in hexadecimal.
         RO features: String;
+        /// Share of its time in use, 0 to 1; measured.
         RO utilisation: Float;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
 }
 
 class! {
+    /// Something that a host can do and that can be switched on.
     Feature;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         CO name_label: String = "";
+        /// Longer text for people.
         CO name_description: String = "";
         RO enabled: Bool = false;
         CO experimental: Bool = false;
@@ -272,12 +477,14 @@ class! {
 }
 
 class! {
+    /// A certificate, of a host or of an authority.
     Certificate;
     enums {
         certificate_type: "ca" "host" "host_internal" "pinned";
         certificate_purpose: "licensing" "ldaps";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         RO name: String = "";
         RO r#type: certificate_type = host;
@@ -292,8 +499,10 @@ class! {
 }
 
 class! {
+    /// A driver that comes in several variants.
     Host_driver, prototyped;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String, prototyped;
         CO host: Ref<host> = null, prototyped;
         RO name: String, prototyped;
@@ -313,8 +522,10 @@ class! {
 }
 
 class! {
+    /// One variant of a driver.
     Driver_variant, prototyped;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String, prototyped;
         RO name: String, prototyped;
         RO driver: Ref<Host_driver>, prototyped;
@@ -329,9 +540,12 @@ class! {
 }
 
 class! {
+    /// A measured figure and how to read it. Not stored as an object.
     data_source, nothing_implied, no_events;
     fields {
+        /// Name for people; need not be unique.
         RO name_label: String = "";
+        /// Longer text for people.
         RO name_description: String = "";
         RO enabled: Bool;
         RO standard: Bool;

@@ -5,6 +5,7 @@ use crate::model::types::*;
 use crate::model::{class, default};
 
 class! {
+    /// A network that machines and hosts are joined to; a bridge on every host.
     network, by(vm_admin), create, destroy;
     enums {
         network_operations: "attaching";
@@ -12,32 +13,53 @@ class! {
         network_purpose: "nbd" "insecure_nbd";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         RW name_label: String = "", by(pool_operator);
+        /// Longer text for people.
         RW name_description: String = "", by(pool_operator);
+        /// What a client may do with it now; empty while nothing may be done.
         RO allowed_operations: Set<network_operations> = {};
+        /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, network_operations> = {};
+        /// Interfaces of machines on it.
         RO VIFs: Set<Ref<VIF>> => VIF.network;
+        /// Interfaces of hosts on it; none for a network that stays inside a host.
         RO PIFs: Set<Ref<PIF>> => PIF.network;
+        /// Largest packet, in bytes.
         RW MTU: Int = 1500;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String>, by(pool_operator);
+        /// Name of the bridge on each host.
         CO bridge: String = "";
+        /// True if the server makes and removes the bridge; false if it only uses one that is there.
         CO managed: Bool = true;
+        /// Binary objects attached to it, by name.
         RO blobs: Map<String, Ref<blob>> = {};
+        /// Labels that clients put on it, to group and to search.
         RW tags: Set<String> = {}, by(vm_operator);
+        /// What the interfaces on it may send, for those that leave it to the network.
         RO default_locking_mode: network_default_locking_mode = unlocked;
+        /// Addresses given to interfaces on the host's own management network.
         RO assigned_ips: Map<Ref<VIF>, String> = {};
+        /// What the network may be used for, beside machines.
         RO purpose: Set<network_purpose> = {};
     }
     messages {
+        /// Allow a use no longer.
         fn remove_purpose(self: Ref<network>, value: network_purpose) -> Void as pool_admin, task;
+        /// Allow a use; NETWORK_INCOMPATIBLE_PURPOSES if another forbids it.
         fn add_purpose(self: Ref<network>, value: network_purpose) -> Void as pool_admin ![NETWORK_INCOMPATIBLE_PURPOSES], task;
+        /// Choose what interfaces may send; refused while one is attached.
         fn set_default_locking_mode(network: Ref<network>, value: network_default_locking_mode) -> Void as pool_operator, task;
+        /// Attach a new, empty binary object under a name.
         fn create_new_blob(network: Ref<network>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator, task;
     }
 }
 
 class! {
+    /// A network interface of a machine.
     VIF, by(vm_admin), create, destroy;
     enums {
         vif_operations: "attach" "plug" "unplug";
@@ -46,67 +68,118 @@ class! {
         vif_ipv6_configuration_mode: "None" "Static" "Autoconf";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// What a client may do with it now; empty while nothing may be done.
         RO allowed_operations: Set<vif_operations> = {};
+        /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, vif_operations> = {};
+        /// Its number in the machine, as text: `0` is the first.
         CO device: String;
+        /// The network that it is joined to.
         CO network: Ref<network>;
+        /// The machine that it belongs to.
         CO VM: Ref<VM>;
+        /// Its hardware address, six pairs in hexadecimal; drawn by the server if empty at creation.
         CO MAC: String;
+        /// Largest packet, in bytes.
         CO MTU: Int;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String>;
+        /// True if it is plugged in; while the machine is off, whether it will be at the start.
         CO currently_attached: Bool = false;
+        /// Error code of the last plug or unplug; 0 for none.
         RO status_code: Int;
+        /// What that error was about.
         RO status_detail: String;
+        /// What the driver says, by key.
         RO runtime_properties: Map<String, String>;
+        /// How its traffic is limited; `ratelimit` or empty.
         RW qos_algorithm_type: String;
+        /// The limit: `kbps`.
         RW qos_algorithm_params: Map<String, String>;
+        /// Ways to limit that this host knows.
         RO qos_supported_algorithms: Set<String>;
+        /// No longer used.
         RO metrics: Ref<VIF_metrics> = null, removed;
+        /// True if the server drew the hardware address; a copy then gets another.
         RO MAC_autogenerated: Bool = false;
+        /// What it may send; `network_default` leaves it to the network.
         CO locking_mode: vif_locking_mode = network_default;
+        /// With `locked`: the IPv4 addresses that it may use.
         CO ipv4_allowed: Set<String> = {};
+        /// With `locked`: the IPv6 addresses that it may use.
         CO ipv6_allowed: Set<String> = {};
+        /// How its IPv4 address is set from the outside; None for not at all.
         RO ipv4_configuration_mode: vif_ipv4_configuration_mode = None;
+        /// That address, with the prefix length; empty if none.
         RO ipv4_addresses: Set<String> = {};
+        /// That gateway; empty if none.
         RO ipv4_gateway: String = "";
+        /// How its IPv6 address is set from the outside; None for not at all.
         RO ipv6_configuration_mode: vif_ipv6_configuration_mode = None;
+        /// Those addresses, with their prefix length.
         RO ipv6_addresses: Set<String> = {};
+        /// That gateway; empty if none.
         RO ipv6_gateway: String = "";
+        /// VLAN tags that it may use; empty for no limit.
         CO trunks: Set<Int> = {}, prototyped;
     }
     messages {
+        /// Replace the VLAN tags that it may use.
         fn set_trunks(self: Ref<VIF>, value: Set<Int>) -> Void as vm_admin, task, prototyped;
+        /// Forbid a VLAN tag.
         fn remove_trunks(self: Ref<VIF>, value: Int) -> Void as vm_admin, task, prototyped;
+        /// Allow a VLAN tag.
         fn add_trunks(self: Ref<VIF>, value: Int) -> Void as vm_admin, task, prototyped;
+        /// Set its IPv6 address from the outside.
         fn configure_ipv6(self: Ref<VIF>, mode: vif_ipv6_configuration_mode, address: String, gateway: String) -> Void as vm_operator, task;
+        /// Set its IPv4 address from the outside.
         fn configure_ipv4(self: Ref<VIF>, mode: vif_ipv4_configuration_mode, address: String, gateway: String) -> Void as vm_operator, task;
+        /// Forbid an IPv6 address.
         fn remove_ipv6_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator, task;
+        /// Allow an IPv6 address.
         fn add_ipv6_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator, task;
+        /// Replace the IPv6 addresses that it may use.
         fn set_ipv6_allowed(self: Ref<VIF>, value: Set<String>) -> Void as pool_operator, task;
+        /// Forbid an IPv4 address.
         fn remove_ipv4_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator, task;
+        /// Allow an IPv4 address.
         fn add_ipv4_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator, task;
+        /// Replace the IPv4 addresses that it may use.
         fn set_ipv4_allowed(self: Ref<VIF>, value: Set<String>) -> Void as pool_operator, task;
+        /// Choose what it may send.
         fn set_locking_mode(self: Ref<VIF>, value: vif_locking_mode) -> Void as pool_operator, task;
+        /// Join it to another network, also while it is plugged in.
         fn move(self: Ref<VIF>, network: Ref<network>) -> Void as vm_admin, task;
+        /// Take it out without asking the machine.
         fn unplug_force(self: Ref<VIF>) -> Void as vm_admin, task;
+        /// Take it out of the running machine.
         fn unplug(self: Ref<VIF>) -> Void as vm_admin, task;
+        /// Put it into the running machine.
         fn plug(self: Ref<VIF>) -> Void as vm_admin, task;
     }
 }
 
 class! {
+    /// No longer used.
     VIF_metrics, by(vm_admin), removed;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Kilobytes read per second; no longer measured.
         RO io_read_kbs: Float = 0.0, removed;
+        /// Kilobytes written per second; no longer measured.
         RO io_write_kbs: Float = 0.0, removed;
+        /// When this was measured.
         RO last_updated: DateTime;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
 }
 
 class! {
+    /// A network interface of a host: a card, or a bond, VLAN or tunnel on top of cards.
     PIF, by(pool_operator);
     enums {
         pif_igmp_status: "enabled" "disabled" "unknown";
@@ -115,88 +188,154 @@ class! {
         primary_address_type: "IPv4" "IPv6";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Its name on the host, as in `eth0`.
         CO device: String;
+        /// The network that it is joined to.
         CO network: Ref<network>;
+        /// The host that it is in.
         CO host: Ref<host>;
+        /// Its hardware address, six pairs in hexadecimal.
         CO MAC: String;
+        /// Largest packet, in bytes.
         CO MTU: Int;
+        /// Its VLAN tag; -1 for none.
         CO VLAN: Int;
+        /// What is measured on it.
         RO metrics: Ref<PIF_metrics>;
+        /// True for a card; false for what is stacked on cards.
         RO physical: Bool = false;
+        /// True if it is up.
         RO currently_attached: Bool = true;
+        /// How the host gets its IPv4 address here; None for no address.
         RO ip_configuration_mode: ip_configuration_mode = None;
+        /// IPv4 address; empty if none.
         RO IP: String = "";
+        /// Its mask, in four numbers; empty if none.
         RO netmask: String = "";
+        /// IPv4 gateway; empty if none.
         RO gateway: String = "";
+        /// Name servers, with commas between; empty if none.
         RO DNS: String = "";
+        /// The bond that it is a part of; null if none.
         RO bond_slave_of: Ref<Bond> = null;
+        /// The bond that it stands for; empty if none.
         RO bond_master_of: Set<Ref<Bond>> => Bond.master;
+        /// The VLAN whose untagged side it is; null if none.
         RO VLAN_master_of: Ref<VLAN> = null;
+        /// VLANs on top of it.
         RO VLAN_slave_of: Set<Ref<VLAN>> => VLAN.tagged_PIF;
+        /// True if clients reach the host here.
         RO management: Bool = false;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
+        /// True if it must not be taken down, for instance because storage needs it.
         RO disallow_unplug: Bool = false;
+        /// The tunnel whose inner side it is; empty if none.
         RO tunnel_access_PIF_of: Set<Ref<tunnel>> => tunnel.access_PIF;
+        /// Tunnels that go over it.
         RO tunnel_transport_PIF_of: Set<Ref<tunnel>> => tunnel.transport_PIF;
+        /// How the host gets its IPv6 address here; None for no address.
         RO ipv6_configuration_mode: ipv6_configuration_mode = None;
+        /// IPv6 addresses, with their prefix length.
         RO IPv6: Set<String> = {};
+        /// IPv6 gateway; empty if none.
         RO ipv6_gateway: String = "";
+        /// The kind of address that management uses here.
         RO primary_address_type: primary_address_type = IPv4;
+        /// True if the server brings it up and down; false if it only looks.
         CO managed: Bool = true;
+        /// Settings of the card, such as `gro`.
         RO properties: Map<String, String> = {};
+        /// What the card can do.
         RO capabilities: Set<String> = {};
+        /// Whether its bridge forwards multicast only where it is asked for.
         RO igmp_snooping_status: pif_igmp_status = unknown;
+        /// Virtual function networks that it provides.
         RO sriov_physical_PIF_of: Set<Ref<network_sriov>> => network_sriov.physical_PIF;
+        /// The virtual function network whose logical side it is.
         RO sriov_logical_PIF_of: Set<Ref<network_sriov>> => network_sriov.logical_PIF;
+        /// The card as a PCI device; null if unknown.
         RO PCI: Ref<PCI> = null;
     }
     messages {
+        /// Change one setting of the card.
         fn set_property(self: Ref<PIF>, name: String, value: String) -> Void as pool_operator, task;
+        /// Forget it without touching the host.
         fn db_forget(self: Ref<PIF>) -> Void as pool_operator, task;
+        /// Record one without touching the host.
         fn db_introduce(device: String, network: Ref<network>, host: Ref<host>, MAC: String, MTU: Int, VLAN: Int, physical: Bool, ip_configuration_mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String, bond_slave_of: Ref<Bond>, VLAN_master_of: Ref<VLAN>, management: Bool, other_config: Map<String, String>, disallow_unplug: Bool, ipv6_configuration_mode: ipv6_configuration_mode, IPv6: Set<String>, ipv6_gateway: String, primary_address_type: primary_address_type, managed: Bool, properties: Map<String, String>) -> Ref<PIF> as pool_operator, task;
+        /// Bring it up.
         fn plug(self: Ref<PIF>) -> Void as pool_operator ![TRANSPORT_PIF_NOT_CONFIGURED], task;
+        /// Forbid, or allow, taking it down.
         fn set_disallow_unplug(self: Ref<PIF>, value: Bool) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS, CLUSTERING_ENABLED], task;
+        /// Take it down; refused where it carries management or must not be unplugged.
         fn unplug(self: Ref<PIF>) -> Void as pool_operator ![HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN, VIF_IN_USE, PIF_DOES_NOT_ALLOW_UNPLUG, PIF_HAS_FCOE_SR_IN_USE], task;
+        /// Forget an interface that the host no longer has.
         fn forget(self: Ref<PIF>) -> Void as pool_operator ![PIF_TUNNEL_STILL_EXISTS, CLUSTERING_ENABLED], task;
+        /// Record an interface of the host that is not known yet.
         fn introduce(host: Ref<host>, MAC: String, device: String, managed: Bool) -> Ref<PIF> as pool_operator, task;
+        /// Look for new interfaces and record them.
         fn scan(host: Ref<host>) -> Void as pool_operator, task;
+        /// Choose the kind of address that management uses.
         fn set_primary_address_type(self: Ref<PIF>, primary_address_type: primary_address_type) -> Void as pool_operator, task;
+        /// Change how the host gets its IPv6 address here.
         fn reconfigure_ipv6(self: Ref<PIF>, mode: ipv6_configuration_mode, IPv6: String, gateway: String, DNS: String) -> Void as pool_operator ![CLUSTERING_ENABLED], task;
+        /// Change how the host gets its IPv4 address here; Static needs address and mask.
         fn reconfigure_ip(self: Ref<PIF>, mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String) -> Void as pool_operator ![CLUSTERING_ENABLED], task;
+        /// Remove a VLAN interface; use `VLAN.destroy`.
         fn destroy(self: Ref<PIF>) -> Void as pool_operator ![PIF_IS_PHYSICAL], task, deprecated;
+        /// Make a VLAN interface; use `VLAN.create`.
         fn create_VLAN(device: String, network: Ref<network>, host: Ref<host>, VLAN: Int) -> Ref<PIF> as pool_operator ![VLAN_TAG_INVALID], task, deprecated;
     }
 }
 
 class! {
+    /// What is measured on an interface of a host.
     PIF_metrics, by(pool_operator);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Kilobytes received per second; no longer measured.
         RO io_read_kbs: Float = 0.0, removed;
+        /// Kilobytes sent per second; no longer measured.
         RO io_write_kbs: Float = 0.0, removed;
+        /// True if a cable is in and the other end answers.
         RO carrier: Bool;
+        /// Number of the card's maker.
         RO vendor_id: String;
+        /// Name of the card's maker.
         RO vendor_name: String;
+        /// Number of the card's model.
         RO device_id: String;
+        /// Name of the card's model.
         RO device_name: String;
+        /// Speed of the link in Mbit/s; 0 if down or unknown.
         RO speed: Int;
+        /// True if both directions work at once.
         RO duplex: Bool;
+        /// Where the card is on the PCI bus; `N/A` for what is not a card.
         RO pci_bus_path: String;
+        /// When this was measured.
         RO last_updated: DateTime;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
 }
 
 class! {
+    /// Interfaces of a host that work as one.
     Bond, by(pool_operator);
     enums {
         bond_mode: "balance-slb" "active-backup" "lacp";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO master: Ref<PIF> = null;
         RO slaves: Set<Ref<PIF>> => PIF.bond_slave_of;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         RO primary_slave: Ref<PIF> = null;
         RO mode: bond_mode = "balance-slb";
@@ -213,12 +352,15 @@ class! {
 }
 
 class! {
+    /// A tagged network on top of an interface of a host.
     VLAN, by(pool_operator);
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO tagged_PIF: Ref<PIF> = null;
         RO untagged_PIF: Ref<PIF> = null;
         CO tag: Int = (-1);
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
@@ -228,15 +370,18 @@ class! {
 }
 
 class! {
+    /// A network between hosts, carried inside another.
     tunnel, by(pool_operator);
     enums {
         tunnel_protocol: "gre" "vxlan";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO access_PIF: Ref<PIF> = null;
         CO transport_PIF: Ref<PIF> = null;
         RW status: Map<String, String> = {"active": "false"};
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         RW protocol: tunnel_protocol = gre;
     }
@@ -247,11 +392,13 @@ class! {
 }
 
 class! {
+    /// A network of virtual functions of one card.
     network_sriov;
     enums {
         sriov_configuration_mode: "sysfs" "modprobe" "manual" "unknown";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO physical_PIF: Ref<PIF> = null;
         CO logical_PIF: Ref<PIF> = null;
@@ -266,11 +413,13 @@ class! {
 }
 
 class! {
+    /// A program that controls the switches of all hosts.
     SDN_controller;
     enums {
         sdn_controller_protocol: "ssl" "pssl";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO protocol: sdn_controller_protocol = ssl;
         CO address: String = "";

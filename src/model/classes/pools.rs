@@ -5,6 +5,7 @@ use crate::model::types::*;
 use crate::model::{class, default};
 
 class! {
+    /// The whole of what this server manages. There is exactly one.
     pool, by(pool_operator);
     enums {
         pool_allowed_operations: "ha_enable" "ha_disable" "cluster_create" "designate_new_master" "configure_repositories" "sync_updates" "sync_bundle" "get_updates" "apply_updates" "tls_verification_enable" "cert_refresh" "exchange_certificates_on_join" "exchange_ca_certificates_on_join" "copy_primary_host_certs" "eject" "exchange_crls_on_join";
@@ -13,170 +14,325 @@ class! {
         pool_guest_secureboot_readiness: "ready" "ready_no_dbx" "not_ready";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; empty until somebody names the pool.
         RW name_label: String;
+        /// Longer text for people.
         RW name_description: String;
+        /// The host that decides for the pool.
         RO master: Ref<host>;
+        /// Where new disks go when the caller names no repository; null if not chosen.
         RW default_SR: Ref<SR>;
+        /// Where the memory of suspended machines goes by default; null means `default_SR`.
         RW suspend_image_SR: Ref<SR>;
+        /// Where dumps of crashed machines go by default; null means nowhere.
         RW crash_dump_SR: Ref<SR>;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String>;
+        /// True while machines are restarted elsewhere when their host fails.
         RO ha_enabled: Bool = false;
+        /// Settings of high availability, while it is on.
         RO ha_configuration: Map<String, String> = {};
+        /// Disks that hold the state of high availability, while it is on.
         RO ha_statefiles: Set<String> = {};
+        /// How many hosts may fail before machines stay down.
         RO ha_host_failures_to_tolerate: Int = 0;
+        /// For how many failed hosts there is room now.
         RO ha_plan_exists_for: Int = 0;
+        /// True if a start may leave less room than `ha_host_failures_to_tolerate` asks for.
         RW ha_allow_overcommit: Bool = false;
+        /// True if there is less room than asked for.
         RO ha_overcommitted: Bool = false;
+        /// Binary objects attached to it, by name.
         RO blobs: Map<String, Ref<blob>> = {};
+        /// Labels that clients put on it, to group and to search.
         RW tags: Set<String> = {}, by(vm_operator);
+        /// Settings that graphical clients share.
         RW gui_config: Map<String, String> = {}, by(vm_operator);
+        /// Settings of automatic health reports.
         RW health_check_config: Map<String, String> = {};
+        /// Address of the workload balancer; empty if there is none.
         RO wlb_url: String = "";
+        /// Name to log in to the workload balancer with.
         RO wlb_username: String = "";
+        /// True if placement asks the workload balancer.
         RW wlb_enabled: Bool = false, by(pool_operator_or_cert);
+        /// True if its certificate is checked.
         RW wlb_verify_cert: Bool = false, deprecated;
+        /// True if changes are also written to a shared disk.
         RO redo_log_enabled: Bool = false;
+        /// That disk; null if there is none.
         RO redo_log_vdi: Ref<VDI> = null;
+        /// Address of the switch controller; empty if there is none.
         RO vswitch_controller: String = "", deprecated;
+        /// What the licence takes away: feature to "true" or "false".
         RO restrictions: Map<String, String> = {};
+        /// Disks that hold copies of a pool's database.
         RO metadata_VDIs: Set<Ref<VDI>> => VDI.metadata_of_pool;
+        /// Name of the cluster software that high availability uses; empty if none.
         RO ha_cluster_stack: String = "";
+        /// What a client may do with it now; empty while nothing may be done.
         RO allowed_operations: Set<pool_allowed_operations> = {};
+        /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, pool_allowed_operations> = {};
+        /// Settings that are passed to the agents inside the machines.
         RO guest_agent_config: Map<String, String> = {};
+        /// What the processors of all hosts have in common.
         RO cpu_info: Map<String, String> = {};
+        /// True if new machines get no device that offers drivers through the system's updater.
         RW policy_no_vendor_device: Bool = false, deprecated;
+        /// True if updates are never applied to a running hypervisor.
         RW live_patching_disabled: Bool = false;
+        /// True if bridges forward multicast only where it is asked for.
         RO igmp_snooping_enabled: Bool = false;
+        /// Certificates for the secure boot of machines, as base64 of a tar file; empty for none.
         CO uefi_certificates: String = "";
+        /// Certificates that replace the ones provided; empty for none.
         CO custom_uefi_certificates: String = "", prototyped;
+        /// True while a change of the pool's secret is not finished on all hosts.
         RW is_psr_pending: Bool = false;
+        /// True if hosts check each other's certificates.
         RO tls_verification_enabled: Bool = false;
+        /// Package repositories that updates come from.
         RO repositories: Set<Ref<Repository>> = {};
+        /// True if clients can log in by certificate.
         RO client_certificate_auth_enabled: Bool = false;
+        /// The name that such a certificate must carry; empty accepts any.
         RO client_certificate_auth_name: String = "";
+        /// Proxy for fetching updates; empty for none.
         RO repository_proxy_url: String = "";
+        /// Name to log in to the proxy with.
         RO repository_proxy_username: String = "";
+        /// Password for the proxy; null if none.
         RO repository_proxy_password: Ref<secret> = null;
+        /// True if memory is compressed on its way when the caller does not say.
         RW migration_compression: Bool = false, prototyped;
+        /// True if the coordinator is the last choice for new machines.
         RW coordinator_bias: Bool = true;
+        /// How many local logins may be checked at once.
         CO local_auth_max_threads: Int = 8, prototyped;
+        /// How many directory logins may be checked at once.
         CO ext_auth_max_threads: Int = 1, prototyped;
+        /// True if answers of the directory are remembered.
         RO ext_auth_cache_enabled: Bool = true, prototyped;
+        /// How many answers are remembered.
         RO ext_auth_cache_size: Int = 50, prototyped;
+        /// For how many seconds an answer is remembered.
         RO ext_auth_cache_expiry: Int = 300, prototyped;
+        /// Secret that marks this pool in usage reports; null if none.
         RO telemetry_uuid: Ref<secret> = null, prototyped;
+        /// How often usage is reported.
         RO telemetry_frequency: telemetry_frequency = weekly, prototyped;
+        /// When usage is reported next; the epoch for never.
         RO telemetry_next_collection: DateTime = epoch, prototyped;
+        /// When the repositories were last read; the epoch for never.
         RO last_update_sync: DateTime = epoch, prototyped;
+        /// How often they are read.
         RO update_sync_frequency: update_sync_frequency = weekly, prototyped;
+        /// The day for it: 0 Sunday to 6 Saturday, if weekly.
         RO update_sync_day: Int = 0, prototyped;
+        /// True if they are read by themselves.
         RO update_sync_enabled: Bool = false, prototyped;
+        /// Advice for clients about this pool, by key.
         RO recommendations: Map<String, String> = {}, prototyped;
+        /// Where licences come from: address and port.
         RW license_server: Map<String, String> = {}, prototyped;
+        /// True if a protected machine that shuts itself down is started again.
         RW ha_reboot_vm_on_internal_shutdown: Bool = true, prototyped;
+        /// True if a console serves one viewer at a time.
         RW limit_console_sessions: Bool = false, prototyped;
+        /// Seconds after which an idle console is closed; 0 for never.
         RW vm_console_idle_timeout: Int = 0, prototyped;
+        /// True if machines get new secure boot certificates by themselves.
         RW auto_update_vm_secureboot_certificates: Bool = false, prototyped;
     }
     messages {
+        /// Take over what another pool trusts.
         fn sync_trusted_certificates_from(self: Ref<pool>, remote_pool: String, remote_session: Ref<session>, remote_certificate: String, ca: Bool) -> Set<Ref<Certificate>> as pool_operator_or_cert, task, prototyped;
+        /// Trust it no longer.
         fn uninstall_trusted_certificate(self: Ref<pool>, certificate: Ref<Certificate>) -> Void as pool_operator_or_cert, task, prototyped;
+        /// Trust a certificate, or an authority, for some purposes or for all.
         fn install_trusted_certificate(self: Ref<pool>, ca: Bool, cert: String, purpose: Set<certificate_purpose>) -> Void as pool_operator_or_cert, task, prototyped;
+        /// Open SSH on every host only while the API does not work.
         fn set_ssh_auto_mode(self: Ref<pool>, value: Bool) -> Void as pool_admin, task, prototyped;
+        /// Log idle consoles of every host out after so many seconds; 0 for never.
         fn set_console_idle_timeout(self: Ref<pool>, value: Int) -> Void as pool_admin, task, prototyped;
+        /// Close SSH on every host so many seconds after it was opened; 0 for never.
         fn set_ssh_enabled_timeout(self: Ref<pool>, value: Int) -> Void as pool_admin, task, prototyped;
+        /// Close SSH on every host.
         fn disable_ssh(self: Ref<pool>) -> Void as pool_admin, task, prototyped;
+        /// Open SSH on every host.
         fn enable_ssh(self: Ref<pool>) -> Void as pool_admin, task, prototyped;
+        /// Say whether machines can boot securely.
         fn get_guest_secureboot_readiness(self: Ref<pool>) -> pool_guest_secureboot_readiness as pool_operator, task, prototyped;
+        /// Set for how many seconds an answer is remembered.
         fn set_ext_auth_cache_expiry(self: Ref<pool>, value: Int) -> Void as pool_operator, task, prototyped;
+        /// Set how many answers are remembered.
         fn set_ext_auth_cache_size(self: Ref<pool>, value: Int) -> Void as pool_operator, task, prototyped;
+        /// Choose whether answers of the directory are remembered.
         fn set_ext_auth_cache_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator, task, prototyped;
+        /// Set how many directory logins may be checked at once.
         fn set_ext_auth_max_threads(self: Ref<pool>, value: Int) -> Void as pool_operator, task, prototyped;
+        /// Set how many local logins may be checked at once.
         fn set_local_auth_max_threads(self: Ref<pool>, value: Int) -> Void as pool_operator, task, prototyped;
+        /// Choose whether repositories are read by themselves.
         fn set_update_sync_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator, task, prototyped;
+        /// Set how often, and on which day, repositories are read.
         fn configure_update_sync(self: Ref<pool>, update_sync_frequency: update_sync_frequency, update_sync_day: Int) -> Void as pool_operator, task, prototyped;
+        /// Give the pool a new mark in usage reports.
         fn reset_telemetry_uuid(self: Ref<pool>) -> Void as pool_admin, task, prototyped;
+        /// Set when usage is reported next.
         fn set_telemetry_next_collection(self: Ref<pool>, value: DateTime) -> Void as pool_admin, task, prototyped;
+        /// Choose whether hosts refuse plain HTTP.
         fn set_https_only(self: Ref<pool>, value: Bool) -> Void as pool_operator, task, prototyped;
+        /// Set certificates that replace the ones provided.
         fn set_custom_uefi_certificates(self: Ref<pool>, value: String) -> Void as pool_admin, task, prototyped;
+        /// Set the certificates for secure boot.
         fn set_uefi_certificates(self: Ref<pool>, value: String) -> Void as pool_admin, task, deprecated;
+        /// Fetch updates directly.
         fn disable_repository_proxy(self: Ref<pool>) -> Void as pool_operator_or_cert, task;
+        /// Fetch updates through a proxy.
         fn configure_repository_proxy(self: Ref<pool>, url: String, username: String, password: String) -> Void as pool_operator_or_cert, task;
+        /// Stop that.
         fn disable_client_certificate_auth(self: Ref<pool>) -> Void as pool_operator_or_cert, task;
+        /// Let clients with a certificate of that name log in.
         fn enable_client_certificate_auth(self: Ref<pool>, name: String) -> Void as pool_operator_or_cert, task;
+        /// Say what stands in the way of updates, host by host.
         fn check_update_readiness(self: Ref<pool>, requires_reboot: Bool) -> Set<Set<String>> as pool_operator_or_cert, task;
+        /// Read the repositories; answers a hash of what they offer.
         fn sync_updates(self: Ref<pool>, force: Bool, token: String, token_id: String, username: String, password: String) -> String as pool_operator_or_cert, task;
+        /// Use one package repository less.
         fn remove_repository(self: Ref<pool>, value: Ref<Repository>) -> Void as pool_operator_or_cert, task;
+        /// Use one more package repository.
         fn add_repository(self: Ref<pool>, value: Ref<Repository>) -> Void as pool_operator_or_cert, task;
+        /// Choose the package repositories; an empty set for none.
         fn set_repositories(self: Ref<pool>, value: Set<Ref<Repository>>) -> Void as pool_operator_or_cert, task;
+        /// Replace the secret that hosts of the pool share.
         fn rotate_secret() -> Void as pool_admin ![INTERNAL_ERROR, HOST_IS_SLAVE, CANNOT_CONTACT_HOST, HA_IS_ENABLED, NOT_SUPPORTED_DURING_UPGRADE], task;
+        /// Remove one setting for the agents inside machines.
         fn remove_from_guest_agent_config(self: Ref<pool>, key: String) -> Void as pool_admin, task;
+        /// Add one setting for the agents inside machines.
         fn add_to_guest_agent_config(self: Ref<pool>, key: String, value: String) -> Void as pool_admin, task;
+        /// Say whether every host has the extension of that name.
         fn has_extension(self: Ref<pool>, name: String) -> Bool as pool_admin, task;
+        /// Choose whether bridges forward multicast only where it is asked for.
         fn set_igmp_snooping_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator, task;
+        /// Forbid old TLS versions.
         fn disable_ssl_legacy(self: Ref<pool>) -> Void as pool_operator, task, deprecated;
+        /// Allow old TLS versions; no longer possible.
         fn enable_ssl_legacy(self: Ref<pool>) -> Void as pool_operator, task, removed;
+        /// Change the edition on every host.
         fn apply_edition(self: Ref<pool>, edition: String) -> Void as pool_operator, task;
+        /// What the licence is and when it ends.
         fn get_license_state(self: Ref<pool>) -> Map<String, String> as read_only, task;
+        /// Stop that.
         fn disable_local_storage_caching(self: Ref<pool>) -> Void as pool_operator, task;
+        /// Let every host cache disks on its own storage.
         fn enable_local_storage_caching(self: Ref<pool>) -> Void as pool_operator, task;
+        /// Try a place for archived snapshots; answers what went wrong.
         fn test_archive_target(self: Ref<pool>, config: Map<String, String>) -> String as pool_operator, task;
+        /// Set the address of the switch controller; empty for none.
         fn set_vswitch_controller(address: String) -> Void as pool_operator, task, deprecated;
+        /// Stop that.
         fn disable_redo_log() -> Void as pool_operator, task;
+        /// Write changes to a disk of this repository as well.
         fn enable_redo_log(sr: Ref<SR>) -> Void as pool_operator, task;
+        /// Check certificates between hosts, from now on.
         fn enable_tls_verification() -> Void as pool_admin, task;
+        /// Bring every host to the same certificates and revocation lists.
         fn certificate_sync() -> Void as pool_operator, task;
+        /// List the names of the revocation lists installed.
         fn crl_list() -> Set<String> as pool_operator, task;
+        /// Remove a list of revoked certificates.
         fn crl_uninstall(name: String) -> Void as pool_operator, task;
+        /// Install a list of revoked certificates.
         fn crl_install(name: String, cert: String) -> Void as pool_operator, task;
+        /// Trust it no longer.
         fn uninstall_ca_certificate(name: String, force: Bool) -> Void as pool_operator_or_cert, task, deprecated;
+        /// Trust a certificate authority.
         fn install_ca_certificate(name: String, cert: String) -> Void as pool_operator_or_cert, task, deprecated;
+        /// List the names of the certificate authorities installed.
         fn certificate_list() -> Set<String> as pool_operator, task, deprecated;
+        /// Remove a certificate authority from every host.
         fn certificate_uninstall(name: String) -> Void as pool_operator, task, deprecated;
+        /// Install a certificate authority on every host.
         fn certificate_install(name: String, cert: String) -> Void as pool_operator, task, deprecated;
+        /// Send text to a web server from this host and answer what came back.
         fn send_test_post(host: String, port: Int, body: String) -> String as pool_admin, task;
+        /// Ask the workload balancer where machines should move.
         fn retrieve_wlb_recommendations() -> Map<Ref<VM>, Set<String>> as read_only, task;
+        /// Read the workload balancer's settings.
         fn retrieve_wlb_configuration() -> Map<String, String> as read_only, task;
+        /// Send settings to the workload balancer.
         fn send_wlb_configuration(config: Map<String, String>) -> Void as pool_operator, task;
+        /// Disconnect it.
         fn deconfigure_wlb() -> Void as pool_operator, task;
+        /// Connect the pool to a workload balancer.
         fn initialize_wlb(wlb_url: String, wlb_username: String, wlb_password: String, xenserver_username: String, xenserver_password: String) -> Void as pool_operator, task;
+        /// Fail if the hosts are not set up for the same directory.
         fn detect_nonhomogeneous_external_auth(pool: Ref<pool>) -> Void as pool_operator, task;
+        /// Choose whether the directory is asked over TLS.
         fn external_auth_set_ldaps(pool: Ref<pool>, ldaps: Bool, force: Bool) -> Void as pool_admin, task;
+        /// Stop asking the directory on every host.
         fn disable_external_auth(pool: Ref<pool>, config: Map<String, String>) -> Void as pool_admin, task;
+        /// Let users of a directory log in on every host.
         fn enable_external_auth(pool: Ref<pool>, config: Map<String, String>, service_name: String, auth_type: String) -> Void as pool_admin, task;
+        /// Attach a new, empty binary object under a name.
         fn create_new_blob(pool: Ref<pool>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator, task;
+        /// Say how many hosts may fail; refused if there is no room.
         fn set_ha_host_failures_to_tolerate(self: Ref<pool>, value: Int) -> Void as pool_operator, task;
+        /// Say where each machine would go if these hosts failed.
         fn ha_compute_vm_failover_plan(failed_hosts: Set<Ref<host>>, failed_vms: Set<Ref<VM>>) -> Map<Ref<VM>, Map<String, String>> as pool_operator, task;
+        /// Say how many hosts may fail if machines were protected like this.
         fn ha_compute_hypothetical_max_host_failures_to_tolerate(configuration: Map<Ref<VM>, String>) -> Int as read_only, task;
+        /// Say how many hosts may fail, as things are.
         fn ha_compute_max_host_failures_to_tolerate() -> Int as pool_operator, task;
+        /// Say whether so many hosts may fail.
         fn ha_failover_plan_exists(n: Int) -> Bool as pool_operator, task;
+        /// Restart nothing for so many seconds.
         fn ha_prevent_restarts_for(seconds: Int) -> Void as pool_operator, task;
+        /// Hand the coordinator's work over to another host.
         fn designate_new_master(host: Ref<host>) -> Void as pool_operator, task;
+        /// Return when every change up to now is on disk; here that is always so.
         fn sync_database() -> Void as pool_operator, task;
+        /// Stop doing that.
         fn disable_ha() -> Void as pool_operator_or_cert, task;
+        /// Restart machines elsewhere when their host fails; needs shared storage for the heartbeat.
         fn enable_ha(heartbeat_srs: Set<Ref<SR>>, configuration: Map<String, String>) -> Void as pool_operator_or_cert, task;
+        /// Make a VLAN on the same interface of every host and join it to a network.
         fn create_VLAN_from_PIF(pif: Ref<PIF>, network: Ref<network>, VLAN: Int) -> Set<Ref<PIF>> as pool_operator ![VLAN_TAG_INVALID], task;
+        /// Move the management interface of every host to another network.
         fn management_reconfigure(network: Ref<network>) -> Void as pool_operator ![HA_IS_ENABLED, PIF_NOT_PRESENT, CANNOT_PLUG_BOND_SLAVE, PIF_INCOMPATIBLE_PRIMARY_ADDRESS_TYPE, PIF_HAS_NO_NETWORK_CONFIGURATION, PIF_HAS_NO_V6_NETWORK_CONFIGURATION], task;
+        /// Make a VLAN on the interface of that name of every host and join it to a network.
         fn create_VLAN(device: String, network: Ref<network>, VLAN: Int) -> Set<Ref<PIF>> as pool_operator ![VLAN_TAG_INVALID], task;
+        /// Tell members that lost the coordinator where it is; answers those that came back.
         fn recover_slaves() -> Set<Ref<host>> as pool_operator, task;
+        /// Tell this host who the coordinator is, when it cannot find it.
         fn emergency_reset_master(master_address: String) -> Void as pool_operator, task;
+        /// Make this host the coordinator, when the old one is gone.
         fn emergency_transition_to_master() -> Void as pool_operator, task;
+        /// Take a host out of the pool; it keeps nothing.
         fn eject(host: Ref<host>) -> Void as pool_operator, task;
+        /// Make this host a member of another pool, even where checks advise against it.
         fn join_force(master_address: String, master_username: String, master_password: String) -> Void as pool_operator, task;
+        /// Make this host a member of another pool.
         fn join(master_address: String, master_username: String, master_password: String) -> Void as pool_operator ![JOINING_HOST_CANNOT_CONTAIN_SHARED_SRS], task;
     }
 }
 
 class! {
+    /// An update in an old form, no longer made.
     pool_patch, by(pool_operator), deprecated;
     enums {
         after_apply_guidance: "restartHVM" "restartPV" "restartHost" "restartXAPI";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         CO name_label: String = "";
+        /// Longer text for people.
         CO name_description: String = "";
         CO version: String = "";
         RO size: Int = 0;
@@ -184,6 +340,7 @@ class! {
         RO host_patches: Set<Ref<host_patch>> => host_patch.pool_patch;
         RO after_apply_guidance: Set<after_apply_guidance> = {};
         CO pool_update: Ref<pool_update> = null;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
@@ -198,14 +355,18 @@ class! {
 }
 
 class! {
+    /// An update in the form of a disk.
     pool_update, by(pool_operator);
     enums {
         update_after_apply_guidance: "restartHVM" "restartPV" "restartHost" "restartXAPI";
         livepatch_status: "ok_livepatch_complete" "ok_livepatch_incomplete" "ok";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         CO name_label: String = "";
+        /// Longer text for people.
         CO name_description: String = "";
         CO version: String = "";
         CO installation_size: Int = 0;
@@ -213,6 +374,7 @@ class! {
         CO after_apply_guidance: Set<update_after_apply_guidance> = {};
         CO vdi: Ref<VDI>;
         RO hosts: Set<Ref<host>> => host.updates;
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         CO enforce_homogeneity: Bool = false;
     }
@@ -227,13 +389,17 @@ class! {
 }
 
 class! {
+    /// Where packages for updates come from.
     Repository, by(pool_operator_or_cert);
     enums {
         origin: "remote" "bundle" "remote_pool";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name for people; need not be unique.
         RW name_label: String = "";
+        /// Longer text for people.
         RW name_description: String = "";
         CO binary_url: String = "";
         CO source_url: String = "";
@@ -254,10 +420,14 @@ class! {
 }
 
 class! {
+    /// What to trace and where the traces go.
     Observer, by(pool_admin), create, destroy, prototyped;
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String, prototyped;
+        /// Name for people; need not be unique.
         RW name_label: String = "";
+        /// Longer text for people.
         RW name_description: String = "";
         CO hosts: Set<Ref<host>> = {}, prototyped;
         CO attributes: Map<String, String> = {}, prototyped;
@@ -275,11 +445,13 @@ class! {
 }
 
 class! {
+    /// Hosts that watch each other, for clustered storage.
     Cluster, by(pool_operator);
     enums {
         cluster_operation: "add" "remove" "enable" "disable" "destroy";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         RO cluster_hosts: Set<Ref<Cluster_host>> => Cluster_host.cluster;
         RO pending_forget: Set<String> = {};
@@ -290,12 +462,15 @@ class! {
         RO quorum: Int = 0, prototyped;
         RO live_hosts: Int = 0, prototyped;
         RO expected_hosts: Int = 0, prototyped;
+        /// What a client may do with it now; empty while nothing may be done.
         RO allowed_operations: Set<cluster_operation> = {};
+        /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, cluster_operation> = {};
         CO pool_auto_join: Bool = true;
         CO token_timeout: Float = 20.0;
         CO token_timeout_coefficient: Float = 1.0;
         CO cluster_config: Map<String, String> = {};
+        /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
@@ -310,11 +485,13 @@ class! {
 }
 
 class! {
+    /// One host's part in a cluster.
     Cluster_host;
     enums {
         cluster_host_operation: "enable" "disable" "destroy";
     }
     fields {
+        /// Identifies the object; never used again for another.
         RO uuid: String;
         CO cluster: Ref<Cluster> = null;
         CO host: Ref<host> = null;
@@ -323,8 +500,11 @@ class! {
         RO joined: Bool = true;
         RO live: Bool = false, prototyped;
         RO last_update_live: DateTime = epoch, prototyped;
+        /// What a client may do with it now; empty while nothing may be done.
         RO allowed_operations: Set<cluster_host_operation> = {};
+        /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, cluster_host_operation> = {};
+        /// Keys and values for clients to use; every key is kept.
         CO other_config: Map<String, String> = {};
     }
     messages {
