@@ -9,10 +9,12 @@ mod assemble;
 pub mod fold;
 pub mod read;
 pub mod relations;
+pub mod restore;
 pub mod store;
 
 pub use assemble::Parts;
 pub use fold::{Effect, fold};
+pub use restore::restore;
 
 use crate::log::Hash;
 use crate::model::{CLASSES, ClassId, Declared, Key, MODEL};

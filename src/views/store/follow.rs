@@ -1,26 +1,64 @@
 //! The task that writes the store behind the log.
 
-use super::Store;
+use super::{Mark, Store, StoreError};
 use crate::views::View;
 use crate::world::World;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// How far the store may be behind the log.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Writes what changed once a second, until the sender of the newest view is gone; then closes the store.
-/// Only the newest view is kept, so nothing grows while the store is slow.
-pub async fn follow(mut store: Store, mut newest: watch::Receiver<Arc<View>>, world: World) {
-    loop {
-        let view = newest.borrow_and_update().clone();
+/// Writes what changed once a second. Only the newest view waits for it, so nothing grows while the disk is slow:
+/// the view's own orders say what changed since the last write.
+pub struct Follower {
+    newest: watch::Sender<Arc<View>>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Begins behind a restored view; `stored` is what [`crate::views::restore`] found good in the store.
+    pub async fn start(
+        data: &Path,
+        view: Arc<View>,
+        stored: Option<Mark>,
+        world: World,
+    ) -> Result<Follower, StoreError> {
+        let store = Store::open(data, stored).await?;
+        let (newest, seen) = watch::channel(view);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(follow(store, seen, world, stop.clone()));
+        Ok(Follower { newest, stop, task })
+    }
+
+    /// Where the publisher puts each new view: `feed.send_replace(published.view.clone())`.
+    pub fn feed(&self) -> watch::Sender<Arc<View>> {
+        self.newest.clone()
+    }
+
+    /// Writes the last view and makes all of it durable.
+    pub async fn close(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the store's task ended badly; the next start reads the log instead");
+        }
+    }
+}
+
+async fn follow(mut store: Store, newest: watch::Receiver<Arc<View>>, world: World, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let view = newest.borrow().clone();
         if let Err(error) = store.write(&view).await {
             tracing::error!(%error, "the store could not be written; the log has everything, it is tried again");
         }
         tokio::select! {
             () = world.sleep(EVERY) => {}
-            () = closed(&mut newest) => break,
+            () = stop.cancelled() => {}
         }
     }
     let last = newest.borrow().clone();
@@ -28,8 +66,4 @@ pub async fn follow(mut store: Store, mut newest: watch::Receiver<Arc<View>>, wo
         Ok(()) => tracing::debug!(position = last.position, "the store is complete"),
         Err(error) => tracing::error!(%error, "the store could not be closed; the next start reads the log instead"),
     }
-}
-
-async fn closed(newest: &mut watch::Receiver<Arc<View>>) {
-    while newest.changed().await.is_ok() {}
 }

@@ -18,7 +18,7 @@ mod load;
 pub mod schema;
 mod write;
 
-pub use follow::follow;
+pub use follow::Follower;
 pub use load::{Mark, Stored, load, read};
 
 use super::View;
@@ -180,4 +180,4 @@ async fn sync(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

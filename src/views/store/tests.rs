@@ -295,17 +295,16 @@ async fn deletions_that_the_view_forgot_are_forgotten_here_too() {
 #[tokio::test]
 async fn the_follower_writes_behind_and_closes_at_the_end() {
     let (data, world, mut view) = (folder(), world(), View::default());
-    let store = Store::open(data.path(), None).await.expect("a new store");
-    let (newest, follower) = tokio::sync::watch::channel(Arc::new(view.clone()));
-    let following = tokio::spawn(follow(store, follower, world.clone()));
+    let started = Follower::start(data.path(), Arc::new(view.clone()), None, world.clone()).await;
+    let follower = started.expect("it starts");
+    let newest = follower.feed();
     for number in 0..10 {
         change(&mut view, &world, move |draft| add_machine(draft, number));
         newest.send_replace(Arc::new(view.clone()));
         world.advance(Duration::from_millis(700));
         tokio::task::yield_now().await;
     }
-    drop(newest);
-    following.await.expect("it ends");
+    follower.close().await;
     let found = read(data.path()).await.expect("readable");
     assert_same(&found.view, &view);
     assert!(found.trusted);
