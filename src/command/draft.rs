@@ -162,6 +162,7 @@ impl<'a> Draft<'a> {
     pub(super) fn record_args(&mut self, call: &Call) {
         let params = call.message.params.iter().zip(&call.args);
         self.args = params.map(|(param, value)| (Arc::from(param.name), super::logged(param.name, value))).collect();
+        self.args.sort_by(|(a, _), (b, _)| a.cmp(b));
     }
 
     /// Brings derived fields up to date and says what changed.
