@@ -66,6 +66,20 @@ impl fmt::Debug for Ref {
     }
 }
 
+/// As a uuid, in files of our own.
+impl serde::Serialize for Ref {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.uuid_text())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Ref {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Ref, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Ref::parse_uuid(&text).ok_or_else(|| serde::de::Error::custom("not a uuid"))
+    }
+}
+
 /// Microseconds since 1970-01-01T00:00:00Z. Clients see whole seconds.
 pub type Micros = i64;
 

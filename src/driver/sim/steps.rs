@@ -1,0 +1,373 @@
+//! How each action begins and what it reaches: pure functions from the
+//! simulated state to the entries that change it. Between the two, time goes
+//! by and anything may happen, so reaching looks again.
+
+use super::life::Options;
+use super::store::{Doing, Domain, Entry, Mark, Place, Shelf, State, Stored};
+use crate::command::operation::Facts;
+use crate::driver::action::{Action, Config, Device, Disk, DiskWork, Image, Nic, Repository, Texts};
+use crate::error::{ApiError, codes};
+use crate::value::{Micros, Ref};
+
+/// Discs that a simulated ISO library always has.
+const DISCS: [(&str, i64); 2] = [("alpine-virt-3.22.iso", 66 << 20), ("debian-13-netinst.iso", 784 << 20)];
+
+/// How an action begins.
+pub enum Begun {
+    /// Its end is reached already.
+    Reached,
+    /// The mark is to be written, and what is there half-built.
+    Go(Vec<Entry>),
+}
+
+/// The machine that an action is about.
+pub fn machine(action: &Action) -> Option<Ref> {
+    match action {
+        Action::Start(config) | Action::Resume(config, _) | Action::Reboot { config, .. } => Some(config.machine),
+        Action::Pause(machine) | Action::Unpause(machine) => Some(*machine),
+        Action::Shutdown { machine, .. } | Action::Suspend { machine, .. } | Action::Memory { machine, .. } => {
+            Some(*machine)
+        }
+        Action::Vcpus { machine, .. } | Action::Scheduler { machine, .. } | Action::Signal { machine, .. } => {
+            Some(*machine)
+        }
+        Action::AttachDisk { machine, .. } | Action::DetachDisk { machine, .. } | Action::Media { machine, .. } => {
+            Some(*machine)
+        }
+        Action::AttachNic { machine, .. } | Action::DetachNic { machine, .. } => Some(*machine),
+        Action::Disks { machine, .. } => *machine,
+        _ => None,
+    }
+}
+
+/// What an action brings along for the simulation.
+pub fn options(action: &Action) -> Option<&Texts> {
+    match action {
+        Action::Start(config) | Action::Resume(config, _) | Action::Reboot { config, .. } => Some(&config.options),
+        Action::Disks { options, .. } => Some(options),
+        _ => None,
+    }
+}
+
+/// The mark goes to what the action is about; what is new is there, half-built.
+pub fn begin(state: &State, mark: Ref, action: &Action) -> Result<Begun, ApiError> {
+    let entries = match action {
+        Action::Nothing | Action::Scan(_) => Vec::new(),
+        Action::Start(config) => match state.machines.get(&config.machine) {
+            Some(domain) if alive(domain) => return Ok(Begun::Reached),
+            _ => building(state, config, mark),
+        },
+        Action::Resume(config, image) => match state.machines.get(&config.machine) {
+            Some(domain) if alive(domain) => return Ok(Begun::Reached),
+            _ if !state.disks.contains_key(&image.disk) => {
+                return Err(codes::SUSPEND_IMAGE_NOT_ACCESSIBLE(image.disk.uuid_text()));
+            }
+            _ => building(state, config, mark),
+        },
+        Action::Shutdown { machine, .. } => match state.machines.get(machine) {
+            None => return Ok(Begun::Reached),
+            Some(domain) => vec![marked(domain, mark)],
+        },
+        Action::Reboot { config, .. } => match state.machines.get(&config.machine) {
+            Some(domain) if alive(domain) => vec![marked(domain, mark)],
+            _ => building(state, config, mark),
+        },
+        Action::Suspend { machine, image } => {
+            let domain = running(state, *machine)?;
+            vec![marked(domain, mark), half_made(image, domain.memory, mark)]
+        }
+        Action::Disks { machine, work, .. } => begin_disks(state, mark, *machine, work)?,
+        Action::Resize { disk, bytes } => {
+            let stored = state.disks.get(&disk.disk).cloned();
+            let stored = stored.unwrap_or_else(|| foreign(disk, *bytes));
+            vec![put_disk(Stored { mark: Some(begun(mark, false)), ..stored })]
+        }
+        Action::CreateRepository(repository)
+        | Action::DestroyRepository(repository)
+        | Action::AttachRepository(repository)
+        | Action::DetachRepository(repository) => vec![begin_shelf(state, mark, action, repository)],
+        _ => match machine(action) {
+            Some(machine) => vec![marked(running(state, machine)?, mark)],
+            None => Vec::new(),
+        },
+    };
+    Ok(Begun::Go(entries))
+}
+
+/// What is so in the end, and the facts if they cannot be read off the marked things.
+pub fn reach(
+    state: &State,
+    mark: Ref,
+    action: &Action,
+    options: &Options,
+    now: Micros,
+) -> Result<(Vec<Entry>, Option<Facts>), ApiError> {
+    let entries = match action {
+        Action::Nothing => Vec::new(),
+        Action::Scan(repository) => return Ok((Vec::new(), Some(found(state, repository)))),
+        Action::Start(config) => started(state, config, mark, options, now)?,
+        Action::Resume(config, image) => {
+            let mut entries = started(state, config, mark, options, now)?;
+            entries.push(Entry::Disk(image.disk, None));
+            entries
+        }
+        Action::Shutdown { machine, .. } => vec![Entry::Machine(*machine, None)],
+        Action::Reboot { config, .. } => {
+            let mut entries = building(state, config, mark);
+            entries.push(live(config, state.next_domid, mark, options, now));
+            entries
+        }
+        Action::Suspend { machine, image } => {
+            let memory = running(state, *machine)?.memory;
+            vec![made(image, memory, memory, mark), Entry::Machine(*machine, None)]
+        }
+        Action::Disks { machine, work, .. } => reach_disks(state, mark, *machine, work)?,
+        Action::Resize { disk, bytes } => {
+            let stored = state.disks.get(&disk.disk).cloned();
+            let stored = stored.unwrap_or_else(|| foreign(disk, *bytes));
+            vec![put_disk(Stored { bytes: *bytes, mark: Some(done(mark, false)), ..stored })]
+        }
+        Action::CreateRepository(repository) | Action::AttachRepository(repository) => {
+            let shelf = Shelf { repository: repository.clone(), attached: true, mark: Some(done(mark, false)) };
+            vec![Entry::Repository(repository.uuid, Some(Box::new(shelf)))]
+        }
+        Action::DetachRepository(repository) => {
+            let shelf = Shelf { repository: repository.clone(), attached: false, mark: Some(done(mark, false)) };
+            vec![Entry::Repository(repository.uuid, Some(Box::new(shelf)))]
+        }
+        Action::DestroyRepository(repository) => {
+            let inside = state.disks.values().filter(|disk| disk.image.repository == repository.uuid);
+            let mut entries: Vec<Entry> = inside.map(|disk| Entry::Disk(disk.image.disk, None)).collect();
+            entries.push(Entry::Repository(repository.uuid, None));
+            entries
+        }
+        _ => match machine(action) {
+            Some(machine) => vec![changed(running(state, machine)?.clone(), action, mark)],
+            None => Vec::new(),
+        },
+    };
+    Ok((entries, None))
+}
+
+/// What is known of the things that bear a mark.
+pub fn facts(state: &State, mark: Ref) -> Facts {
+    let mut facts = Facts::default();
+    for place in state.marked(mark) {
+        match place {
+            Place::Machine(uuid) => {
+                let domain = state.machines.get(&uuid);
+                facts.domid = domain.map(|domain| domain.domid);
+                facts.device = domain.and_then(|domain| domain.mark.as_ref()?.device.clone());
+            }
+            Place::Disk(uuid) => {
+                let Some(disk) = state.disks.get(&uuid) else { continue };
+                facts.virtual_bytes = Some(disk.bytes);
+                facts.physical_bytes = Some(disk.physical);
+                facts.found.push((uuid.uuid_text(), disk.physical));
+            }
+            Place::Repository(_) => {}
+        }
+    }
+    facts
+}
+
+/// Takes away what unfinished work made and the marks on what it changed.
+pub fn undo(state: &State, mark: Ref) -> Vec<Entry> {
+    let unfinished = |place: &Place| state.mark(*place).is_some_and(|mark| !mark.done);
+    let places = state.marked(mark).into_iter().filter(unfinished);
+    places.filter_map(|place| undone(state, place)).collect()
+}
+
+fn undone(state: &State, place: Place) -> Option<Entry> {
+    let made = state.mark(place)?.made;
+    Some(match place {
+        Place::Machine(uuid) => {
+            let left = Domain { mark: None, ..state.machines.get(&uuid)?.clone() };
+            Entry::Machine(uuid, (!made).then(|| Box::new(left)))
+        }
+        Place::Disk(uuid) => {
+            let left = Stored { mark: None, ..state.disks.get(&uuid)?.clone() };
+            Entry::Disk(uuid, (!made).then(|| Box::new(left)))
+        }
+        Place::Repository(uuid) => {
+            let left = Shelf { mark: None, ..state.repositories.get(&uuid)?.clone() };
+            Entry::Repository(uuid, (!made).then(|| Box::new(left)))
+        }
+    })
+}
+
+fn alive(domain: &Domain) -> bool {
+    matches!(domain.doing, Doing::Running | Doing::Paused)
+}
+
+fn running(state: &State, machine: Ref) -> Result<&Domain, ApiError> {
+    let domain = state.machines.get(&machine).filter(|domain| alive(domain));
+    domain.ok_or_else(|| codes::VM_BAD_POWER_STATE(machine.uuid_text(), "running", "halted"))
+}
+
+fn begun(mark: Ref, made: bool) -> Mark {
+    Mark { task: mark, done: false, made, device: None }
+}
+
+fn done(mark: Ref, made: bool) -> Mark {
+    Mark { task: mark, done: true, made, device: None }
+}
+
+fn put_machine(domain: Domain) -> Entry {
+    Entry::Machine(domain.config.machine, Some(Box::new(domain)))
+}
+
+fn put_disk(disk: Stored) -> Entry {
+    Entry::Disk(disk.image.disk, Some(Box::new(disk)))
+}
+
+fn marked(domain: &Domain, mark: Ref) -> Entry {
+    put_machine(Domain { mark: Some(begun(mark, false)), ..domain.clone() })
+}
+
+fn building(state: &State, config: &Config, mark: Ref) -> Vec<Entry> {
+    let domain = Domain {
+        domid: state.next_domid,
+        doing: Doing::Building,
+        config: config.clone(),
+        memory: config.memory,
+        vcpus: config.vcpus,
+        started: 0,
+        crash_at: None,
+        mark: Some(begun(mark, true)),
+    };
+    vec![Entry::NextDomid(state.next_domid + 1), put_machine(domain)]
+}
+
+fn started(state: &State, config: &Config, mark: Ref, options: &Options, now: Micros) -> Result<Vec<Entry>, ApiError> {
+    let built = state.machines.get(&config.machine).filter(|domain| domain.doing == Doing::Building);
+    let built = built.ok_or_else(|| codes::DOMAIN_BUILDER_ERROR("build", 0, "the domain went away"))?;
+    Ok(vec![live(config, built.domid, mark, options, now)])
+}
+
+fn live(config: &Config, domid: i64, mark: Ref, options: &Options, now: Micros) -> Entry {
+    put_machine(Domain {
+        domid,
+        doing: if config.paused { Doing::Paused } else { Doing::Running },
+        config: config.clone(),
+        memory: config.memory,
+        vcpus: config.vcpus,
+        started: now,
+        crash_at: options.fate(config.machine, domid, now),
+        mark: Some(done(mark, true)),
+    })
+}
+
+/// A machine that goes on, with something about it changed.
+fn changed(mut domain: Domain, action: &Action, mark: Ref) -> Entry {
+    let mut device = None;
+    match action {
+        Action::Pause(_) => domain.doing = Doing::Paused,
+        Action::Unpause(_) => domain.doing = Doing::Running,
+        Action::Memory { target, .. } => domain.memory = *target,
+        Action::Vcpus { count, .. } => domain.vcpus = *count,
+        Action::Scheduler { params, .. } => domain.config.scheduler = params.clone(),
+        Action::AttachDisk { device: disk, .. } | Action::Media { device: disk, .. } => {
+            domain.config.disks.retain(|other| other.number != disk.number);
+            domain.config.disks.push(disk.clone());
+            device = Some(disk_name(disk, &domain.config));
+        }
+        Action::DetachDisk { device: disk, .. } => domain.config.disks.retain(|other| other.number != disk.number),
+        Action::AttachNic { nic, .. } => {
+            domain.config.nics.retain(|other| other.number != nic.number);
+            domain.config.nics.push(Nic::clone(nic));
+        }
+        Action::DetachNic { nic, .. } => domain.config.nics.retain(|other| other.number != nic.number),
+        _ => {}
+    }
+    put_machine(Domain { mark: Some(Mark { device, ..done(mark, false) }), ..domain })
+}
+
+/// How the guest sees a disk: `xvda`; with emulated disks the first four are `hda`.
+fn disk_name(device: &Device, config: &Config) -> String {
+    let Ok(number) = device.number.parse::<u8>() else { return device.number.clone() };
+    let prefix = if config.domain_type == "hvm" && number < 4 { "hd" } else { "xvd" };
+    let letter = char::from(b'a' + number % 26);
+    match number / 26 {
+        0 => format!("{prefix}{letter}"),
+        more => format!("{prefix}{}{letter}", char::from(b'a' + more - 1)),
+    }
+}
+
+/// A disk that was there before this hypervisor knew of it.
+fn foreign(image: &Image, bytes: i64) -> Stored {
+    Stored { image: image.clone(), bytes, physical: bytes, mark: None }
+}
+
+fn half_made(image: &Image, bytes: i64, mark: Ref) -> Entry {
+    put_disk(Stored { image: image.clone(), bytes, physical: 0, mark: Some(begun(mark, true)) })
+}
+
+fn made(image: &Image, bytes: i64, physical: i64, mark: Ref) -> Entry {
+    put_disk(Stored { image: image.clone(), bytes, physical, mark: Some(done(mark, true)) })
+}
+
+fn begin_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) -> Result<Vec<Entry>, ApiError> {
+    let mut entries = Vec::new();
+    for disk in work {
+        if disk.work == DiskWork::Remove {
+            continue;
+        }
+        if disk.work == DiskWork::Memory {
+            running(state, machine.unwrap_or(Ref::NULL))?;
+        }
+        has_room(state, disk)?;
+        entries.push(half_made(&disk.image, disk.bytes, mark));
+    }
+    Ok(entries)
+}
+
+/// Whether the disk's repository has room for it: every byte it will ever take counts.
+fn has_room(state: &State, disk: &Disk) -> Result<(), ApiError> {
+    let shelf = state.repositories.get(&disk.image.repository);
+    let Some(size) = shelf.map(|shelf| shelf.repository.bytes).filter(|bytes| *bytes > 0) else { return Ok(()) };
+    let inside = state.disks.values().filter(|other| other.image.repository == disk.image.repository);
+    let taken: i64 = inside.map(|other| other.physical).sum();
+    let needed = match disk.work {
+        DiskWork::Copy(_) | DiskWork::Memory => disk.bytes,
+        DiskWork::Make | DiskWork::Clone(_) | DiskWork::Remove => 0,
+    };
+    if taken.saturating_add(needed) > size { Err(codes::SR_FULL(needed, size - taken)) } else { Ok(()) }
+}
+
+fn reach_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) -> Result<Vec<Entry>, ApiError> {
+    let physical = |image: &Image, otherwise: i64| state.disks.get(&image.disk).map_or(otherwise, |disk| disk.physical);
+    let mut entries = Vec::new();
+    for disk in work {
+        entries.push(match &disk.work {
+            DiskWork::Make | DiskWork::Clone(_) => made(&disk.image, disk.bytes, 0, mark),
+            DiskWork::Copy(from) => made(&disk.image, disk.bytes, physical(from, disk.bytes), mark),
+            DiskWork::Memory => {
+                let memory = running(state, machine.unwrap_or(Ref::NULL))?.memory;
+                made(&disk.image, memory, memory, mark)
+            }
+            DiskWork::Remove => Entry::Disk(disk.image.disk, None),
+        });
+    }
+    Ok(entries)
+}
+
+fn begin_shelf(state: &State, mark: Ref, action: &Action, repository: &Repository) -> Entry {
+    let there = state.repositories.get(&repository.uuid).cloned();
+    let made = there.is_none() && matches!(action, Action::CreateRepository(_));
+    let shelf = there.unwrap_or(Shelf { repository: repository.clone(), attached: false, mark: None });
+    Entry::Repository(repository.uuid, Some(Box::new(Shelf { mark: Some(begun(mark, made)), ..shelf })))
+}
+
+fn found(state: &State, repository: &Repository) -> Facts {
+    let inside = state.disks.values().filter(|disk| disk.image.repository == repository.uuid);
+    let name = |image: &Image| match &*image.location {
+        "" => image.disk.uuid_text(),
+        location => location.to_string(),
+    };
+    let mut found: Vec<(String, i64)> = inside.map(|disk| (name(&disk.image), disk.bytes)).collect();
+    if repository.kind == "iso" {
+        found.extend(DISCS.iter().map(|(name, bytes)| (name.to_string(), *bytes)));
+    }
+    Facts { found, ..Facts::default() }
+}
