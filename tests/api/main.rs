@@ -1,0 +1,119 @@
+//! The API from a decoded call to a rendered answer, in one process: the log
+//! is in memory, the clock and the ids are simulated.
+
+mod server;
+
+use serde_json::{Value as Json, json};
+use server::Server;
+
+#[tokio::test]
+async fn what_is_refused_is_refused_with_its_code_and_changes_nothing() {
+    let server = Server::start().await;
+    let (names, cases) = (server.names().await, include_str!("refusals.txt"));
+    let before = server.state_hash();
+    let mut wrong = Vec::new();
+    for line in cases.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (call, expected) = line.split_once(" => ").expect("a case has an outcome");
+        let (method, params) = call.split_once(' ').expect("a case has arguments");
+        let (code, error) = expected.split_once(' ').expect("an outcome has parameters");
+        let answer = server.call(method, names.fill(params)).await;
+        let expected = (code.to_string(), names.fill(error));
+        let refused = answer.as_ref().expect_err(line).clone();
+        if refused != expected {
+            wrong.push(format!("{line}\n    answered {refused:?}"));
+        }
+        assert_eq!(server.state_hash(), before, "{line} changed something");
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_password_that_is_wrong_gives_no_session() {
+    let server = Server::start().await;
+    let refused = server.call("session.login_with_password", json!(["root", "wrong"])).await.expect_err("a refusal");
+    assert_eq!(refused.0, "SESSION_AUTHENTICATION_FAILED");
+    assert_eq!(refused.1.as_array().expect("parameters").len(), 2);
+}
+
+#[tokio::test]
+async fn both_spellings_of_a_message_answer() {
+    let server = Server::start().await;
+    let session = &server.session;
+    let dotted = server.call("VM.get_all", json!([session])).await.expect("answers");
+    assert_eq!(server.call("VM_get_all", json!([session])).await.expect("answers"), dotted);
+}
+
+#[tokio::test]
+async fn integers_are_read_as_text_and_as_numbers() {
+    let server = Server::start().await;
+    let session = &server.session;
+    for (given, expected) in [(json!("7"), 7), (json!(8), 8), (json!("9007199254740993"), 9_007_199_254_740_993_i64)] {
+        let network = server.call("network.create", json!([session, {"MTU": given}])).await.expect("created");
+        let mtu = server.call("network.get_MTU", json!([session, network])).await.expect("answers");
+        assert_eq!(mtu, json!(expected));
+    }
+}
+
+#[tokio::test]
+async fn every_listed_class_answers_with_its_records() {
+    let server = Server::start().await;
+    let methods = server.call("system.listMethods", json!([])).await.expect("answers without a session");
+    let methods: Vec<&str> = methods.as_array().expect("a list").iter().filter_map(Json::as_str).collect();
+    assert!(methods.iter().all(|name| !name.starts_with("Async.")));
+    let mut classes = 0;
+    for method in methods.iter().filter(|name| name.ends_with(".get_all_records")) {
+        let records = server.call(method, json!([server.session])).await;
+        assert!(records.expect("it is listed, so it answers").is_object(), "{method}");
+        classes += 1;
+    }
+    assert!(classes > 55, "only {classes} classes can be listed");
+}
+
+#[tokio::test]
+async fn an_async_call_of_what_is_done_at_once_gives_a_finished_task() {
+    let server = Server::start().await;
+    let session = &server.session;
+    let names = server.names().await;
+    let task = server.call("Async.network.attach_for_vm", json!([session, names.host, names.vm])).await;
+    // Whatever this call needs, its task must end by itself: ask for one that is known to be done at once.
+    drop(task);
+    let task = server.call("Async.VM.update_allowed_operations", json!([session, names.vm])).await.expect("a task");
+    let record = server.call("task.get_record", json!([session, task])).await.expect("it is there");
+    assert_eq!((&record["status"], &record["progress"]), (&json!("success"), &json!(1.0)));
+}
+
+#[tokio::test]
+async fn logging_out_wakes_the_calls_that_wait() {
+    let server = Server::start().await;
+    let session = server.call("session.login_with_password", json!(["root", server::PASSWORD])).await.expect("logs in");
+    let now = server.call("event.from", json!([session, ["VM"], "", 0.0])).await.expect("answers");
+    let blocked = server.call("event.from", json!([session, ["VM"], now["token"], 3600.0]));
+    let logout = async {
+        tokio::task::yield_now().await;
+        server.call("session.logout", json!([session])).await
+    };
+    let (blocked, logout) = tokio::join!(blocked, logout);
+    assert!(logout.is_ok());
+    assert_eq!(blocked.expect_err("the session is gone").0, "SESSION_INVALID");
+}
+
+#[tokio::test]
+async fn event_next_tells_every_change_and_event_from_the_newest_state() {
+    let server = Server::start().await;
+    let session = &server.session;
+    server.call("event.register", json!([session, ["network"]])).await.expect("registers");
+    let now = server.call("event.from", json!([session, ["network"], "", 0.0])).await.expect("answers");
+    let lan = server.call("network.create", json!([session, {"name_label": "a"}])).await.expect("created");
+    server.call("network.set_name_label", json!([session, lan, "b"])).await.expect("renamed");
+    server.call("network.destroy", json!([session, lan])).await.expect("destroyed");
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        let events = server.call("event.next", json!([session])).await.expect("answers");
+        told.extend(events.as_array().expect("events").iter().map(|event| {
+            (event["operation"].clone(), event["snapshot"]["name_label"].clone())
+        }));
+    }
+    assert_eq!(told, [(json!("add"), json!("a")), (json!("mod"), json!("b")), (json!("del"), json!("b"))]);
+    let newest = server.call("event.from", json!([session, ["network"], now["token"], 0.0])).await.expect("answers");
+    assert_eq!(newest["events"], json!([]), "what came and went since is not told");
+}
