@@ -9,9 +9,10 @@ use crate::gateway::listen::{Connections, Endpoint, Listener, tls_config};
 use crate::gateway::{Gateway, http};
 use crate::log::Port;
 use crate::log::sqlite::SqliteLog;
-use crate::log::writer::{Ledger, Writer};
+use crate::log::writer::{Ledger, Published, Writer};
 use crate::subscribe::Subscribers;
-use crate::views::View;
+use crate::views::restore::{self, restore};
+use crate::views::store::Follower;
 use crate::world::World;
 use anyhow::Context;
 use std::net::SocketAddr;
@@ -71,14 +72,21 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut log = SqliteLog::open(&args.data).await?;
     let (term, _) = log.open().await?;
     let reader = log.reader();
-    let mut view = replay(&mut log).await?;
+    let (mut view, restored) = restore(&reader, &args.data, restore::told()).await?;
+    tracing::info!(position = view.position, folded = restored.folded, "the view is there");
     let new = view.position == 0;
     if new {
         view.lineage = world.random_u64();
     }
     let subscribers = Subscribers::default();
-    let told = subscribers.clone();
-    let publish = Box::new(move |batch| told.publish(batch));
+    let store = Follower::start(&args.data, Arc::new(view.clone()), restored.stored, world.clone()).await?;
+    let publish = {
+        let (subscribers, stored) = (subscribers.clone(), store.feed());
+        Box::new(move |batch: Arc<Published>| {
+            stored.send_replace(batch.view.clone());
+            subscribers.publish(batch);
+        })
+    };
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), publish);
     let writing = tokio::spawn(writer.run());
     let telling = tokio::spawn(subscribers.clone().run());
@@ -96,6 +104,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     closing.close().await;
     telling.abort();
     writing.await.context("the writer")?;
+    store.close().await;
     Ok(())
 }
 
@@ -159,22 +168,6 @@ async fn listen(
         tokio::spawn(listener.serve(connections.clone()));
     }
     Ok(connections)
-}
-
-/// Folds the whole log.
-async fn replay(log: &mut SqliteLog) -> anyhow::Result<View> {
-    const PAGE: usize = 1000;
-    let mut view = View::default();
-    loop {
-        let rows = log.read(view.position, PAGE).await?;
-        if rows.is_empty() {
-            return Ok(view);
-        }
-        for row in &rows {
-            crate::views::fold(&mut view, &row.event()?);
-            view.hash = row.hash;
-        }
-    }
 }
 
 /// Returns when the process is told to stop.

@@ -6,12 +6,15 @@ use crate::command::{self, Call, Command, Intent, Principal, Reading};
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
 use crate::log::writer::Refusal;
-use crate::model::{CLASSES, ClassId, Implied, Lifecycle, MODEL, Message, Ty, task};
+use crate::model::{ClassId, Implied, Lifecycle, MODEL, Message, Ty, task};
 use crate::subscribe::Key;
 use crate::value::{self, Ref, Value, default_value};
 use crate::views::View;
 use crate::views::read::{ReadView, Scope};
 use std::sync::Arc;
+
+/// Hashes passwords, so it is served before the writer.
+const CHANGE_PASSWORD: &str = "session.change_password";
 
 /// A call as it came off a wire.
 pub struct Request {
@@ -104,7 +107,7 @@ impl Gateway {
         }
         match message.class {
             ClassId::event => return self.event(call, &caller, noted).await,
-            ClassId::session if message.name == "change_password" => {
+            ClassId::session if message.full_name == CHANGE_PASSWORD => {
                 let (old, new) = (call.text(0), call.text(1));
                 self.accounts.change_password(&caller.principal, old, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));
@@ -181,7 +184,13 @@ pub struct Caller {
 
 /// Every message that answers. No `Async.` forms: clients take what stands before the first dot for a class.
 pub fn list_methods() -> impl Iterator<Item = &'static str> {
-    MODEL.messages.iter().filter(|message| message.lifecycle != Lifecycle::Removed).map(|message| message.full_name)
+    MODEL.messages.iter().filter(|message| answers(message)).map(|message| message.full_name)
+}
+
+/// Whether a message does something, here or in a family of `command`.
+fn answers(message: &Message) -> bool {
+    let here = message.class == ClassId::event || message.no_session || message.full_name == CHANGE_PASSWORD;
+    here || message.implied.is_some() || command::handler(message).is_some() || command::reader(message).is_some()
 }
 
 /// As many arguments as the message takes; the session counts, as it does for every client.
@@ -262,9 +271,4 @@ fn error_of(info: &[Value]) -> ApiError {
         Some(known) => ApiError::new(known.name, texts.collect()),
         None => codes::INTERNAL_ERROR(code),
     }
-}
-
-/// The classes whose records clients ask for.
-pub fn enumerable() -> impl Iterator<Item = &'static str> {
-    CLASSES.iter().filter(|class| !class.flags.no_get_all && !class.flags.nothing_implied).map(|class| class.name)
 }

@@ -109,9 +109,13 @@ async fn event_next_tells_every_change_and_event_from_the_newest_state() {
     let mut told = Vec::new();
     while told.len() < 3 {
         let events = server.call("event.next", json!([session])).await.expect("answers");
-        told.extend(events.as_array().expect("events").iter().map(|event| {
-            (event["operation"].clone(), event["snapshot"]["name_label"].clone())
-        }));
+        told.extend(
+            events
+                .as_array()
+                .expect("events")
+                .iter()
+                .map(|event| (event["operation"].clone(), event["snapshot"]["name_label"].clone())),
+        );
     }
     assert_eq!(told, [(json!("add"), json!("a")), (json!("mod"), json!("b")), (json!("del"), json!("b"))]);
     let newest = server.call("event.from", json!([session, ["network"], now["token"], 0.0])).await.expect("answers");

@@ -2,13 +2,14 @@
 
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use xenledger::auth::{Accounts, Peer, Secrets, password};
+use xenledger::auth::{Accounts, Peer, password};
 use xenledger::command::bootstrap::{self, HostFacts};
 use xenledger::command::{Command, Intent, Principal};
 use xenledger::event::Kind;
 use xenledger::gateway::Gateway;
 use xenledger::gateway::dispatch::{Noted, Request};
 use xenledger::log::memory::MemoryLog;
+use xenledger::log::vault::{Reading, Secrets};
 use xenledger::log::writer::{Ledger, Writer};
 use xenledger::log::{Port, Sealed};
 use xenledger::subscribe::Subscribers;
@@ -29,7 +30,7 @@ pub struct Server {
 struct Vault(tokio::sync::Mutex<MemoryLog>);
 
 impl Secrets for Vault {
-    fn secret(&self, id: Ref) -> xenledger::auth::Reading<'_> {
+    fn secret(&self, id: Ref) -> Reading<'_> {
         Box::pin(async move { self.0.lock().await.secret(id).await })
     }
 }
@@ -49,7 +50,8 @@ impl Server {
         tokio::spawn(subscribers.clone().run());
         found(&ledger).await;
         let accounts = Accounts::new(ledger.clone(), Vault(tokio::sync::Mutex::new(port)));
-        let gateway = Gateway { ledger, subscribers, accounts, registrations: Arc::default(), counts: Default::default() };
+        let gateway =
+            Gateway { ledger, subscribers, accounts, registrations: Arc::default(), counts: Default::default() };
         let mut server = Server { gateway, session: String::new() };
         let session = server.call("session.login_with_password", json!(["root", PASSWORD])).await;
         server.session = session.expect("root logs in").as_str().expect("a reference").to_string();
