@@ -40,6 +40,14 @@ pub fn set(draft: &mut Draft, class: ClassId, object: Ref, field: usize, value: 
     Ok(Value::Void)
 }
 
+/// A `set_F` that the model declares rather than implies, with no rules of its own.
+pub fn declared_setter(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let (class, name) = (call.message.class, call.message.name);
+    let field = name.strip_prefix("set_").and_then(|field| MODEL.field(class, field));
+    let field = field.unwrap_or_else(|| panic!("BUG: {name} sets no field"));
+    set(draft, class, call.reference(0), field, call.args[1].clone())
+}
+
 /// `add_to_F`: a key that is there already is an error, as XenAPI's clients expect.
 pub fn add_to(
     draft: &mut Draft,

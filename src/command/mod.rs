@@ -11,6 +11,9 @@
 //!                          └─ Ok(event with a pending task)        an operation for the reconciler
 //! ```
 
+pub mod attach;
+#[cfg(test)]
+pub mod bench;
 pub mod bootstrap;
 pub mod draft;
 pub mod generic;
@@ -18,6 +21,7 @@ pub mod host;
 pub mod message;
 pub mod network;
 pub mod operation;
+pub mod secret;
 pub mod session;
 pub mod storage;
 pub mod task;

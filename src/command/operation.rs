@@ -35,7 +35,7 @@ pub const DEADLINE: Micros = 20 * 60 * 1_000_000;
 pub struct Begin<'a> {
     pub class: ClassId,
     pub object: Ref,
-    /// The name in `current_operations`: `start`.
+    /// The name in `current_operations`: `start`; "" when the object is not held.
     pub name: &'static str,
     /// Other objects that the operation holds, with the name it has in theirs.
     pub also: &'a [(ClassId, Ref, &'static str)],
@@ -50,6 +50,11 @@ pub struct Begin<'a> {
 impl<'a> Begin<'a> {
     pub fn on(class: ClassId, object: Ref, name: &'static str) -> Begin<'a> {
         Begin { class, object, name, also: &[], disks: Vec::new(), deadline: DEADLINE, planned: &[] }
+    }
+
+    /// An operation about an object that it does not hold.
+    pub fn about(class: ClassId, object: Ref) -> Begin<'a> {
+        Begin::on(class, object, "")
     }
 }
 
@@ -92,6 +97,10 @@ pub struct Facts {
     pub virtual_bytes: Option<i64>,
     /// Names found by a scan, with their sizes.
     pub found: Vec<(String, i64)>,
+    /// Bytes that a repository can hold.
+    pub capacity_bytes: Option<i64>,
+    /// Network devices found by a scan, with their MAC addresses.
+    pub interfaces: Vec<(String, String)>,
     /// The device as the guest sees it.
     pub device: Option<String>,
 }
@@ -120,6 +129,7 @@ impl Ended {
 pub fn begin(draft: &mut Draft, call: &Call, begin: Begin<'_>) -> Result<Value, ApiError> {
     let mut locks = vec![(begin.class, begin.object, begin.name)];
     locks.extend(begin.also);
+    locks.retain(|(_, _, name)| !name.is_empty());
     let args: Vec<Json> = call.args.iter().map(value::to_json).collect();
     let fields = new_task(draft, call)
         .with(task::operation, call.message.full_name)
@@ -194,20 +204,29 @@ pub fn complete(draft: &mut Draft, reference: Ref, facts: Facts) -> Result<Value
     release(draft, &task);
     let completion = super::completion(&message)
         .unwrap_or_else(|| panic!("BUG: {message} begins an operation and has no completion"));
-    let result = completion(draft, &ended)?;
-    end(draft, reference, "success", &result, Vec::new());
-    Ok(Value::Void)
+    match completion(draft, &ended) {
+        Ok(result) => {
+            end(draft, reference, "success", &result, Vec::new());
+            Ok(Value::Void)
+        }
+        // What it was about went away meanwhile. A completion refuses before it changes anything.
+        Err(error) => end_failed(draft, &task, error),
+    }
 }
 
 /// Ends an operation in failure; the object is free again.
 pub fn fail(draft: &mut Draft, reference: Ref, error: ApiError) -> Result<Value, ApiError> {
     let task = pending(draft, reference)?;
     release(draft, &task);
-    unschedule(draft, &task);
+    end_failed(draft, &task, error)
+}
+
+fn end_failed(draft: &mut Draft, task: &Object, error: ApiError) -> Result<Value, ApiError> {
+    unschedule(draft, task);
     let cancelled = error.code == "TASK_CANCELLED";
     let info: Vec<String> = std::iter::once(error.code.to_string()).chain(error.params.iter().cloned()).collect();
     draft.error = info.clone();
-    end(draft, reference, if cancelled { "cancelled" } else { "failure" }, &Value::Void, info);
+    end(draft, task.reference, if cancelled { "cancelled" } else { "failure" }, &Value::Void, info);
     Ok(Value::Void)
 }
 

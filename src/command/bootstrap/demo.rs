@@ -64,16 +64,14 @@ fn make(
         .with(VM::other_config, Value::map([("auto_poweron", Value::from(starts.to_string()))]));
     let vm = draft.create(fields);
     let bytes = disk * GIB;
-    let location = draft.ids.next().uuid_text();
     let image = Fields::<VDI>::new()
         .with(VDI::name_label, format!("{label} 0"))
         .with(VDI::SR, sr)
         .with(VDI::r#type, "system")
         .with(VDI::virtual_size, bytes)
         .with(VDI::physical_utilisation, bytes / 8)
-        .with(VDI::location, location)
         .with(VDI::managed, true);
-    let image = draft.create(image);
+    let image = crate::command::storage::disk::add(draft, image);
     let plugged = Fields::<VBD>::new()
         .with(VBD::VM, vm)
         .with(VBD::VDI, image)

@@ -3,58 +3,26 @@
 
 use super::super::Draft;
 use super::super::draft::Fields;
-use super::{GIB, MIB, texts};
-use crate::model::{PBD, SM, SR, VDI};
+use super::{GIB, MIB};
+use crate::command::storage::disk;
+use crate::command::storage::sr::sm_plugins;
+use crate::model::{PBD, SR, VDI};
 use crate::value::{Ref, Value};
 
 /// The size of the local SR, in bytes: a fact of the driver once it has been looked at.
 const LOCAL_BYTES: i64 = 16 * 1024 * GIB;
 const ISO_BYTES: i64 = 64 * GIB;
 
-/// Plugins: type, name, what it is for, capabilities.
-const PLUGINS: [(&str, &str, &str, &[&str]); 5] = [
-    ("ext", "Local directory", "Disks as files in a directory of the host", DISKS),
-    ("lvm", "Local LVM", "Disks as logical volumes of the host", DISKS),
-    ("nfs", "NFS directory", "Disks as files in a directory of an NFS server", DISKS),
-    ("iso", "ISO images", "A directory of ISO images", &["SR_PROBE", "VDI_CREATE", "VDI_DELETE", "VDI_ATTACH"]),
-    ("udev", "Removable devices", "Devices that are plugged into the host", &["VDI_INTRODUCE", "VDI_ATTACH"]),
-];
-
-const DISKS: &[&str] = &[
-    "SR_PROBE",
-    "SR_UPDATE",
-    "VDI_CREATE",
-    "VDI_DELETE",
-    "VDI_ATTACH",
-    "VDI_DETACH",
-    "VDI_RESIZE",
-    "VDI_CLONE",
-    "VDI_SNAPSHOT",
-    "VDI_UPDATE",
-    "VDI_MIRROR",
-    "VDI_RESET_ON_BOOT",
-];
-
 /// Makes both SRs, attached to the host; gives the one for disks.
 pub(super) fn make(draft: &mut Draft, here: Ref) -> Ref {
-    for (kind, label, description, capabilities) in PLUGINS {
-        let features = Value::map(capabilities.iter().map(|name| (*name, Value::Int(1))));
-        let fields = Fields::<SM>::new()
-            .with(SM::r#type, kind)
-            .with(SM::name_label, label)
-            .with(SM::name_description, description)
-            .with(SM::vendor, "xenledger")
-            .with(SM::version, "1.0")
-            .with(SM::required_api_version, "1.0")
-            .with(SM::capabilities, texts(capabilities))
-            .with(SM::features, features);
-        draft.create(fields);
+    for plugin in sm_plugins() {
+        draft.create(plugin);
     }
     let images = attach(draft, here, iso_sr(), "/var/lib/xenledger/iso");
     for (label, description, bytes) in
         [("alpine-standard.iso", "A small Linux", 240 * MIB), ("guest-tools.iso", "Tools for guests", 8 * MIB)]
     {
-        draft.create(image(images, label, description, bytes));
+        disk::add(draft, image(images, label, description, bytes));
     }
     attach(draft, here, local_sr(), "/var/lib/xenledger/disks")
 }
@@ -74,8 +42,6 @@ fn iso_sr() -> Fields<SR> {
         .with(SR::r#type, "iso")
         .with(SR::content_type, "iso")
         .with(SR::physical_size, ISO_BYTES)
-        .with(SR::physical_utilisation, 248 * MIB)
-        .with(SR::virtual_allocation, 248 * MIB)
 }
 
 fn attach(draft: &mut Draft, here: Ref, fields: Fields<SR>, location: &str) -> Ref {

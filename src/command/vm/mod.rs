@@ -12,7 +12,7 @@
 //! | boot          | how a machine boots                                              |
 
 pub mod allowed;
-mod boot;
+pub mod boot;
 pub mod copies;
 pub mod lifecycle;
 pub mod memory;

@@ -338,10 +338,14 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
-        /// The secret itself; kept in the vault, never in the log or in an event.
+        /// The secret itself; kept in the vault, never in the log or in a record.
         RW value: String;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
+        /// The vault's id of the value.
+        RO sealed: String = "", internal;
+        /// SHA-256 of the vault's nonce and the value.
+        RO digest: String = "", internal;
     }
 }
 

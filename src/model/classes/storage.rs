@@ -297,7 +297,7 @@ class! {
         /// Forget it; its data stays in the repository.
         fn forget(vdi: Ref<VDI>) -> Void as vm_admin, task;
         /// Make a full copy, as a new disk in a repository or into an existing one.
-        fn copy(vdi: Ref<VDI>, sr: Ref<SR>, base_vdi: Ref<VDI>, into_vdi: Ref<VDI>) -> Ref<VDI> as vm_admin ![VDI_READONLY, VDI_TOO_SMALL, VDI_NOT_SPARSE], task;
+        fn copy(vdi: Ref<VDI>, sr: Ref<SR>, base_vdi: Ref<VDI> = null, into_vdi: Ref<VDI> = null) -> Ref<VDI> as vm_admin ![VDI_READONLY, VDI_TOO_SMALL, VDI_NOT_SPARSE], task;
         /// Compare it with what is really there.
         fn update(vdi: Ref<VDI>) -> Void as vm_admin ![SR_OPERATION_NOT_SUPPORTED], task;
         /// Record a disk that is in the repository already.
@@ -307,9 +307,9 @@ class! {
         /// Change its size, in bytes; it can only grow.
         fn resize(vdi: Ref<VDI>, size: Int) -> Void as vm_admin, task;
         /// Make a disk with the same contents, sharing blocks where storage can.
-        fn clone(vdi: Ref<VDI>, driver_params: Map<String, String>) -> Ref<VDI> as vm_admin, task;
+        fn clone(vdi: Ref<VDI>, driver_params: Map<String, String> = {}) -> Ref<VDI> as vm_admin, task;
         /// Take a snapshot, sharing blocks where storage can.
-        fn snapshot(vdi: Ref<VDI>, driver_params: Map<String, String>) -> Ref<VDI> as vm_admin, task;
+        fn snapshot(vdi: Ref<VDI>, driver_params: Map<String, String> = {}) -> Ref<VDI> as vm_admin, task;
     }
 }
 
