@@ -30,6 +30,7 @@
 //! }
 //! ```
 
+pub mod export;
 pub mod implied;
 pub mod roles;
 pub mod types;
