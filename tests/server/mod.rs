@@ -20,9 +20,9 @@ const READY_MAX: Duration = Duration::from_secs(120);
 /// How long an answer may take; only to turn a hang into a failure.
 pub const ANSWER_MAX: Duration = Duration::from_secs(60);
 
-/// The built program, not yet started.
+/// The program, not yet started: the one cargo built with this test, or `$XENLEDGER_BIN`.
 pub fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_xenledger"))
+    Command::new(std::env::var_os("XENLEDGER_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_xenledger").into()))
 }
 
 /// One running server; killed when dropped.
