@@ -7,7 +7,7 @@ use crate::gateway::answer::Answer;
 use crate::value::Encode;
 use crate::wire::{self, Render, Reply, jsonrpc, xmlrpc};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::routing::{get, post};
@@ -128,6 +128,10 @@ fn write(reply: &Reply, served: Result<Answer, ApiError>, out: &mut Vec<u8>) {
 
 /// The whole body, bounded in size and in time.
 async fn read(body: Body) -> Result<Bytes, StatusCode> {
+    // A length that is announced is refused before the bytes are waited for.
+    if body.size_hint().lower() > BODY_MAX as u64 {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
     let read = tokio::time::timeout(BODY_WAIT, Limited::new(body, BODY_MAX).collect());
     match read.await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
