@@ -17,6 +17,9 @@ mod accounts;
 pub mod password;
 mod permit;
 mod sessions;
+#[cfg(test)]
+mod tests;
+pub mod token;
 
 pub use crate::command::Principal;
 pub use accounts::{Accounts, Peer};

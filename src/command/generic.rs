@@ -157,7 +157,7 @@ fn uuid_of(draft: &Draft, class: ClassId, object: Ref) -> String {
 
 impl Call {
     /// A map's key as text, whatever its type.
-    fn text_of(&self, at: usize) -> String {
+    pub(super) fn text_of(&self, at: usize) -> String {
         match &self.args[at] {
             Value::Int(number) => number.to_string(),
             Value::Ref(reference) => reference.to_string(),

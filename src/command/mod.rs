@@ -25,6 +25,8 @@ pub mod secret;
 pub mod session;
 pub mod storage;
 pub mod task;
+#[cfg(test)]
+mod tests;
 pub mod vm;
 
 pub use draft::Draft;
@@ -245,7 +247,11 @@ fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
             handler(draft, call)?
         }
         (None, Some(implied)) => generic::perform(draft, call, implied)?,
-        (None, None) => return Err(codes::NOT_IMPLEMENTED(call.message.full_name)),
+        // A message that only reads comes here when it was called as `Async.`: it becomes a task that is done.
+        (None, None) => {
+            let read = reader(call.message).ok_or_else(|| codes::NOT_IMPLEMENTED(call.message.full_name))?;
+            read(&Reading { view: draft.view(), principal: draft.principal, now: draft.now }, call)?
+        }
     };
     match (draft.pending, call.background) {
         (Some(task), true) => Ok(Value::Ref(task)),

@@ -15,6 +15,7 @@
 //! ```
 
 pub mod action;
+pub mod facts;
 pub mod observation;
 pub mod sim;
 

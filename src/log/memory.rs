@@ -3,6 +3,7 @@
 //! It keeps the same rules as storage on disk, since one suite runs on both.
 //! It is gone with its last port.
 
+use super::vault::{Reading, Secrets};
 use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges, hash};
 use crate::event::Kind;
 use crate::value::Ref;
@@ -91,6 +92,12 @@ impl State {
 
 fn injected_failure() -> StorageError {
     StorageError("injected".into())
+}
+
+impl Secrets for MemoryLog {
+    fn secret(&self, id: Ref) -> Reading<'_> {
+        Box::pin(async move { Ok(self.state().vault.get(&id).cloned()) })
+    }
 }
 
 impl Port for MemoryLog {

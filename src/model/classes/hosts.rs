@@ -314,7 +314,7 @@ class! {
         /// Apply a changed `logging`.
         fn syslog_reconfigure(host: Ref<host>) -> Void as pool_operator, task;
         /// Move every running machine elsewhere; the host should be disabled first.
-        fn evacuate(host: Ref<host>, network: Ref<network>, evacuate_batch_size: Int) -> Void as pool_operator_or_cert, task;
+        fn evacuate(host: Ref<host>, network: Ref<network> = null, evacuate_batch_size: Int = 0) -> Void as pool_operator_or_cert, task;
         /// Machines here that do not give memory back when asked.
         fn get_uncooperative_resident_VMs(self: Ref<host>) -> Set<Ref<VM>> as read_only, task, deprecated;
         /// Machines that cannot be moved, each with the error that says why.
@@ -360,7 +360,7 @@ class! {
         /// Let machines start here.
         fn enable(host: Ref<host>) -> Void as pool_operator_or_cert, task;
         /// Let no machine start or arrive here; those that run go on. With `auto_enable` only until the next start.
-        fn disable(host: Ref<host>, auto_enable: Bool) -> Void as pool_operator_or_cert, task;
+        fn disable(host: Ref<host>, auto_enable: Bool = true) -> Void as pool_operator_or_cert, task;
     }
 }
 

@@ -1,9 +1,0 @@
-//! Hosts and the pool.
-
-use super::operation::Derived;
-use super::{Completion, Handler, Reader};
-
-pub const HANDLERS: &[(&str, Handler)] = &[];
-pub const READERS: &[(&str, Reader)] = &[];
-pub const COMPLETIONS: &[(&str, Completion)] = &[];
-pub const DERIVED: &[&Derived] = &[];

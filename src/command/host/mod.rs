@@ -1,0 +1,417 @@
+//! Hosts: taken in and out of service, asked about memory, time and what
+//! keeps them from being emptied; and the settings that are only remembered.
+//!
+//! ```text
+//!   enabled ──disable──▶ disabled ──enable──▶ enabled
+//!   (machines may start)  (may be shut down)
+//! ```
+
+mod pool;
+mod room;
+
+use super::operation::Derived;
+use super::{Call, Completion, Draft, Handler, Reader, Reading, generic};
+use crate::error::{ApiError, codes};
+use crate::model::{ClassId, Lifecycle, MODEL, PIF, SR, blob, host, host_metrics};
+use crate::value::{Ref, Value};
+use crate::views::{Object, View};
+use std::sync::Arc;
+
+/// Bytes of a setting.
+const SETTING_MAX: usize = 64 * 1024;
+/// Characters of a host's name, as DNS has it.
+const HOSTNAME_MAX: usize = 63;
+
+/// What a host can only be asked where it stands: its kernel's and its daemons' messages, files, keys. The gateway
+/// answers these, from the driver.
+pub const OUTSIDE: &[&str] = &[
+    "host.dmesg",
+    "host.dmesg_clear",
+    "host.get_log",
+    "host.send_debug_keys",
+    "host.bugreport_upload",
+    "host.get_server_certificate",
+    "host.get_system_status_capabilities",
+    "host.call_plugin",
+    "host.call_extension",
+];
+
+pub const HANDLERS: &[(&str, Handler)] = &[
+    ("host.enable", enable),
+    ("host.disable", disable),
+    ("host.evacuate", evacuate),
+    ("host.destroy", destroy),
+    ("host.power_on", power_on),
+    ("host.set_hostname_live", set_hostname_live),
+    ("host.set_power_on_mode", set_power_on_mode),
+    ("host.apply_edition", apply_edition),
+    ("host.enable_display", enable_display),
+    ("host.disable_display", disable_display),
+    ("host.enable_local_storage_caching", enable_caching),
+    ("host.disable_local_storage_caching", disable_caching),
+    ("host.create_new_blob", create_blob),
+    ("host.enable_ssh", enable_ssh),
+    ("host.disable_ssh", disable_ssh),
+    ("host.emergency_ha_disable", ha_is_not_enabled),
+    ("host.syslog_reconfigure", nothing_to_do),
+    ("host.refresh_pack_info", nothing_to_do),
+    ("host.sync_data", nothing_to_do),
+    ("host.set_iscsi_iqn", set_plain),
+    ("host.set_multipathing", set_plain),
+    ("host.set_ssl_legacy", set_plain),
+    ("host.set_uefi_certificates", set_plain),
+    ("host.set_numa_affinity_policy", set_plain),
+    ("host.set_https_only", set_plain),
+    ("host.set_max_cstate", set_plain),
+    ("host.set_timezone", set_timezone),
+    ("host.set_ntp_mode", set_plain),
+    ("host.set_ntp_custom_servers", set_plain),
+    ("host.set_ssh_auto_mode", set_plain),
+    ("host.set_ssh_enabled_timeout", set_plain),
+    ("host.set_console_idle_timeout", set_plain),
+    ("pool.set_ha_host_failures_to_tolerate", pool::set_failures_to_tolerate),
+    ("pool.disable_ha", ha_is_not_enabled),
+    ("pool.ha_prevent_restarts_for", nothing_to_do),
+    ("pool.sync_database", nothing_to_do),
+    ("pool.certificate_sync", nothing_to_do),
+    ("pool.detect_nonhomogeneous_external_auth", nothing_to_do),
+    ("pool.designate_new_master", pool::designate_new_master),
+    ("pool.recover_slaves", pool::recover_slaves),
+    ("pool.eject", pool::eject),
+    ("pool.apply_edition", pool::apply_edition),
+    ("pool.create_new_blob", create_blob),
+    ("pool.configure_update_sync", pool::configure_update_sync),
+    ("pool.add_to_guest_agent_config", pool::add_to_guest_agent_config),
+    ("pool.remove_from_guest_agent_config", pool::remove_from_guest_agent_config),
+    ("pool.disable_client_certificate_auth", pool::disable_client_certificate_auth),
+    ("pool.enable_client_certificate_auth", pool::enable_client_certificate_auth),
+    ("pool.enable_ssh", pool::enable_ssh),
+    ("pool.disable_ssh", pool::disable_ssh),
+    ("pool.disable_ssl_legacy", pool::disable_ssl_legacy),
+    ("pool.set_ssh_auto_mode", pool::set_on_hosts),
+    ("pool.set_ssh_enabled_timeout", pool::set_on_hosts),
+    ("pool.set_console_idle_timeout", pool::set_on_hosts),
+    ("pool.set_https_only", pool::set_on_hosts),
+    ("pool.set_igmp_snooping_enabled", set_plain),
+    ("pool.set_update_sync_enabled", set_plain),
+    ("pool.set_repositories", set_plain),
+    ("pool.add_repository", pool::add_repository),
+    ("pool.remove_repository", pool::remove_repository),
+    ("pool.set_local_auth_max_threads", set_plain),
+    ("pool.set_ext_auth_max_threads", set_plain),
+    ("pool.set_ext_auth_cache_enabled", set_plain),
+    ("pool.set_ext_auth_cache_size", set_plain),
+    ("pool.set_ext_auth_cache_expiry", set_plain),
+    ("pool.set_telemetry_next_collection", set_plain),
+    ("pool.set_uefi_certificates", set_plain),
+    ("pool.set_custom_uefi_certificates", set_plain),
+    ("pool.set_vswitch_controller", pool::set_vswitch_controller),
+];
+
+pub const READERS: &[(&str, Reader)] = &[
+    ("host.get_servertime", servertime),
+    ("host.get_server_localtime", server_localtime),
+    ("host.list_methods", list_methods),
+    ("host.compute_free_memory", room::compute_free_memory),
+    ("host.compute_memory_overhead", room::compute_memory_overhead),
+    ("host.assert_can_evacuate", room::assert_can_evacuate),
+    ("host.get_vms_which_prevent_evacuation", room::vms_which_prevent_evacuation),
+    ("host.get_uncooperative_resident_VMs", room::uncooperative_machines),
+    ("host.get_management_interface", management_interface),
+    ("host.has_extension", has_extension),
+    ("host.get_sched_gran", sched_gran),
+    ("host.list_timezones", list_timezones),
+    ("host.get_ntp_synchronized", ntp_synchronized),
+    ("host.get_ntp_servers_status", empty_map),
+    ("host.get_tracked_user_agents", empty_map),
+    ("host.retrieve_wlb_evacuate_recommendations", wlb_is_not_initialized),
+    ("pool.retrieve_wlb_recommendations", wlb_is_not_initialized),
+    ("pool.retrieve_wlb_configuration", wlb_is_not_initialized),
+    ("pool.has_extension", has_extension),
+    ("pool.get_license_state", pool::license_state),
+    ("pool.get_guest_secureboot_readiness", pool::secureboot_readiness),
+    ("pool.ha_failover_plan_exists", pool::failover_plan_exists),
+    ("pool.ha_compute_max_host_failures_to_tolerate", pool::tolerable_failures),
+    ("pool.ha_compute_hypothetical_max_host_failures_to_tolerate", pool::tolerable_failures),
+    ("pool.ha_compute_vm_failover_plan", empty_map),
+    ("pool.crl_list", empty_set),
+    ("pool.certificate_list", empty_set),
+    ("pool.check_update_readiness", empty_set),
+];
+
+pub const COMPLETIONS: &[(&str, Completion)] = &[];
+
+pub const DERIVED: &[&Derived] = &[
+    &Derived {
+        class: ClassId::host,
+        inputs: &[host::enabled.index, host::current_operations.index, host::metrics.index],
+        allowed,
+        neighbours: |_, _| Vec::new(),
+    },
+    &Derived {
+        class: ClassId::host_metrics,
+        inputs: &[host_metrics::live.index],
+        allowed: |_, _| Vec::new(),
+        neighbours: of_metrics,
+    },
+];
+
+/// What may be done with a host: one in service takes machines, one out of it may be shut down.
+fn allowed(view: &View, held: &Object) -> Vec<&'static str> {
+    let busy = held.get(host::current_operations);
+    let doing = |name: &str| busy.values().any(|operation| operation.as_str() == name);
+    if !is_live(view, held) {
+        return vec!["power_on"];
+    }
+    if doing("shutdown") || doing("reboot") {
+        return Vec::new();
+    }
+    let mut allowed = Vec::new();
+    if !doing("evacuate") {
+        allowed.push("evacuate");
+    }
+    match held.get(host::enabled) {
+        true => allowed.extend(["provision", "vm_start", "vm_resume", "vm_migrate"]),
+        false => allowed.extend(["enable", "shutdown", "reboot"]),
+    }
+    allowed
+}
+
+fn of_metrics(view: &View, metrics: &Object) -> Vec<(ClassId, Ref)> {
+    let theirs = view.all::<host>().filter(|held| held.get(host::metrics) == metrics.reference);
+    theirs.map(|held| (ClassId::host, held.reference)).collect()
+}
+
+fn is_live(view: &View, held: &Object) -> bool {
+    view.find::<host_metrics>(held.get(host::metrics)).is_some_and(|metrics| metrics.get(host_metrics::live))
+}
+
+fn found<'a>(reading: &'a Reading<'_>, call: &Call) -> Result<&'a Arc<Object>, ApiError> {
+    let reference = call.reference(0);
+    reading.view.find::<host>(reference).ok_or_else(|| codes::HANDLE_INVALID("host", reference))
+}
+
+fn enable(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = draft.find::<host>(call.reference(0))?;
+    if !is_live(draft.view(), &held) {
+        return Err(codes::HOST_NOT_LIVE());
+    }
+    draft.set(held.reference, host::enabled, true);
+    Ok(Value::Void)
+}
+
+fn disable(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host>(call.reference(0))?;
+    draft.set(call.reference(0), host::enabled, false);
+    Ok(Value::Void)
+}
+
+/// Empties a host that is empty; where machines must move, they need somewhere to go.
+fn evacuate(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = draft.find::<host>(call.reference(0))?;
+    match room::guests(draft.view(), held.reference).first() {
+        None => Ok(Value::Void),
+        Some(_) if room::elsewhere(draft.view(), held.reference).is_empty() => Err(codes::NO_HOSTS_AVAILABLE()),
+        Some(_) => Err(codes::NOT_IMPLEMENTED("host.evacuate: migrate the machines one by one")),
+    }
+}
+
+fn destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = draft.find::<host>(call.reference(0))?;
+    if pool::is_master(draft.view(), held.reference) {
+        return Err(codes::HOST_CANNOT_DESTROY_SELF(held.reference));
+    }
+    if is_live(draft.view(), &held) {
+        return Err(codes::HOST_IS_LIVE(held.reference));
+    }
+    if !room::guests(draft.view(), held.reference).is_empty() {
+        return Err(codes::HOST_HAS_RESIDENT_VMS(held.reference));
+    }
+    draft.delete::<host_metrics>(held.get(host::metrics));
+    draft.delete::<host>(held.reference);
+    Ok(Value::Void)
+}
+
+fn power_on(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = draft.find::<host>(call.reference(0))?;
+    match is_live(draft.view(), &held) {
+        true => Ok(Value::Void),
+        false => Err(codes::HOST_POWER_ON_MODE_DISABLED()),
+    }
+}
+
+fn set_hostname_live(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host>(call.reference(0))?;
+    let name = call.text(1);
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    if name.is_empty() || name.len() > HOSTNAME_MAX || !name.chars().all(fits) || name.starts_with('-') {
+        return Err(codes::HOST_NAME_INVALID("letters, digits, dots and dashes, at most 63"));
+    }
+    draft.set(call.reference(0), host::hostname, name);
+    Ok(Value::Void)
+}
+
+fn set_power_on_mode(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    generic::set(draft, ClassId::host, call.reference(0), host::power_on_config.index, call.args[2].clone())?;
+    draft.set(call.reference(0), host::power_on_mode, call.text(1));
+    Ok(Value::Void)
+}
+
+/// Every edition is the same here; only its name is kept.
+fn apply_edition(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = draft.find::<host>(call.reference(0))?;
+    if !held.get(host::editions).contains(&call.args[1]) {
+        return Err(codes::INVALID_EDITION(call.text(1)));
+    }
+    draft.set(held.reference, host::edition, call.text(1));
+    Ok(Value::Void)
+}
+
+/// The console's screen changes hands at the next boot.
+fn enable_display(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    change_display(draft, call, &[("disabled", "enable_on_reboot"), ("disable_on_reboot", "enabled")])
+}
+
+fn disable_display(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    change_display(draft, call, &[("enabled", "disable_on_reboot"), ("enable_on_reboot", "disabled")])
+}
+
+fn change_display(draft: &mut Draft, call: &Call, steps: &[(&str, &'static str)]) -> Result<Value, ApiError> {
+    let held = draft.find::<host>(call.reference(0))?;
+    let now = held.get(host::display);
+    let next = steps.iter().find(|(from, _)| *from == now).map(|(_, to)| *to).unwrap_or(now);
+    draft.set(held.reference, host::display, next);
+    Ok(Value::Enum(next))
+}
+
+fn enable_caching(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host>(call.reference(0))?;
+    let sr = draft.find::<SR>(call.reference(1))?;
+    if sr.get(SR::shared) {
+        return Err(codes::OPERATION_NOT_ALLOWED("a cache must be local to its host"));
+    }
+    draft.set(sr.reference, SR::local_cache_enabled, true);
+    draft.set(call.reference(0), host::local_cache_sr, sr.reference);
+    Ok(Value::Void)
+}
+
+fn disable_caching(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = draft.find::<host>(call.reference(0))?;
+    let sr = held.get(host::local_cache_sr);
+    if draft.view().find::<SR>(sr).is_some() {
+        draft.set(sr, SR::local_cache_enabled, false);
+    }
+    draft.set(held.reference, host::local_cache_sr, Ref::NULL);
+    Ok(Value::Void)
+}
+
+/// An empty blob, under its name in the object's `blobs`.
+fn create_blob(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let (class, owner) = (call.message.class, call.reference(0));
+    draft.object(class, owner)?;
+    let fields = super::draft::Fields::<blob>::new()
+        .with(blob::name_label, call.text(1))
+        .with(blob::mime_type, call.text(2))
+        .with(blob::public, call.bool(3))
+        .with(blob::last_updated, Value::Time(draft.now));
+    let made = draft.create(fields);
+    let field = MODEL.field(class, "blobs").expect("BUG: bound to classes that have blobs");
+    generic::add_to(draft, class, owner, field, call.text(1).to_string(), Value::Ref(made))?;
+    Ok(Value::Ref(made))
+}
+
+fn enable_ssh(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host>(call.reference(0))?;
+    draft.set(call.reference(0), host::ssh_enabled, true);
+    Ok(Value::Void)
+}
+
+fn disable_ssh(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host>(call.reference(0))?;
+    draft.set(call.reference(0), host::ssh_enabled, false);
+    Ok(Value::Void)
+}
+
+fn set_timezone(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    if jiff::tz::TimeZone::get(call.text(1)).is_err() {
+        return Err(codes::VALUE_NOT_SUPPORTED("timezone", call.text(1), "no such time zone"));
+    }
+    set_plain(draft, call)
+}
+
+/// A setter that the model declares with rules of its own, which here has none: the field is set.
+fn set_plain(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let class = call.message.class;
+    let name = call.message.name.strip_prefix("set_").expect("BUG: bound to setters alone");
+    let field = MODEL.field(class, name).expect("BUG: bound to setters of fields");
+    if call.text_of(1).len() > SETTING_MAX {
+        return Err(codes::VALUE_NOT_SUPPORTED(name, "", format!("more than {SETTING_MAX} bytes")));
+    }
+    generic::set(draft, class, call.reference(0), field, call.args[1].clone())
+}
+
+/// What this call asks for is always so here.
+fn nothing_to_do(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    if let Some(Value::Ref(reference)) = call.args.first() {
+        draft.object(call.message.class, *reference)?;
+    }
+    Ok(Value::Void)
+}
+
+fn ha_is_not_enabled(_draft: &mut Draft, _call: &Call) -> Result<Value, ApiError> {
+    Err(codes::HA_NOT_ENABLED())
+}
+
+fn wlb_is_not_initialized(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    Err(codes::WLB_NOT_INITIALIZED())
+}
+
+fn empty_set(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    Ok(Value::empty_set())
+}
+
+fn empty_map(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    Ok(Value::empty_map())
+}
+
+fn servertime(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    found(reading, call)?;
+    Ok(Value::Time(reading.now))
+}
+
+/// The time on the host's own clock, written as if it were UTC: that is how clients read it.
+fn server_localtime(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    let held = found(reading, call)?;
+    let zone = jiff::tz::TimeZone::get(held.get(host::timezone)).unwrap_or(jiff::tz::TimeZone::UTC);
+    let now = jiff::Timestamp::from_microsecond(reading.now).unwrap_or_default();
+    let offset = i64::from(zone.to_offset(now).seconds());
+    Ok(Value::Time(reading.now + offset * 1_000_000))
+}
+
+fn list_methods(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    let live = MODEL.messages.iter().filter(|message| message.lifecycle != Lifecycle::Removed);
+    Ok(Value::set(live.map(|message| Value::from(message.full_name))))
+}
+
+fn list_timezones(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    let names = jiff::tz::db().available().map(|name| Value::from(name.to_string()));
+    Ok(Value::set(names))
+}
+
+fn management_interface(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    let here = found(reading, call)?.reference;
+    let mut theirs = reading.view.all::<PIF>().filter(|pif| pif.get(PIF::host) == here && pif.get(PIF::management));
+    Ok(Value::Ref(theirs.next().map(|pif| pif.reference).unwrap_or(Ref::NULL)))
+}
+
+fn has_extension(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    Ok(Value::Bool(false))
+}
+
+fn sched_gran(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    Ok(Value::Enum("cpu"))
+}
+
+fn ntp_synchronized(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    Ok(Value::Bool(true))
+}
