@@ -2,7 +2,9 @@
 //! prints, implied messages too. Names, types and qualifiers are spelt as in
 //! the published model, so that its tools read ours.
 
-use super::{API_VERSION, CLASSES, Class, Default, EnumDef, Field, Lifecycle, MODEL, Message, PRODUCT_VERSION, Qualifier};
+use super::{
+    API_VERSION, CLASSES, Class, Default, EnumDef, Field, Lifecycle, MODEL, Message, PRODUCT_VERSION, Qualifier,
+};
 use serde_json::{Map, Value as Json, json};
 
 /// All classes, or those named.

@@ -23,6 +23,7 @@ use super::allowed::{permit, supersede};
 use super::{memory, placement, state};
 use crate::command::draft::Fields;
 use crate::command::operation::{self, Begin, Disk, DiskWork, Ended};
+use crate::command::storage::disk;
 use crate::command::{Call, Draft};
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, SR, VBD, VDI, VM, host, pool};
@@ -240,7 +241,7 @@ pub fn image_added(draft: &mut Draft, planned: &Disk, name: &str, bytes: i64) ->
         .with(VDI::physical_utilisation, bytes)
         .with(VDI::r#type, "suspend")
         .with(VDI::managed, true);
-    Ok(draft.create(fields))
+    Ok(disk::add(draft, fields))
 }
 
 fn image_removed(draft: &Draft, machine: &Object) -> Result<Disk, ApiError> {

@@ -15,6 +15,7 @@
 use super::boot;
 use crate::command::Draft;
 use crate::command::draft::Fields;
+use crate::command::storage::disk;
 use crate::error::ApiError;
 use crate::model::{VBD, VDI, VIF, VM, VM_guest_metrics, VM_metrics, console, host};
 use crate::value::{Ref, Value};
@@ -94,7 +95,7 @@ pub fn suspend(draft: &mut Draft, vm: Ref, image: Ref) -> Result<(), ApiError> {
 pub fn drop_suspended_state(draft: &mut Draft, vm: Ref) -> Result<(), ApiError> {
     let image = draft.get(vm, VM::suspend_VDI, |image| image)?;
     if !image.is_null() && draft.find::<VDI>(image).is_ok() {
-        draft.delete::<VDI>(image);
+        disk::remove(draft, image)?;
     }
     draft.set(vm, VM::suspend_VDI, Ref::NULL);
     Ok(())
