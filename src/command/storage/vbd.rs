@@ -40,7 +40,7 @@ pub static ALLOWED: Derived = Derived {
     ],
     // What others do to the disk is looked at when it comes to it: else each change would touch all who share it.
     allowed: |view, vbd| OFFERED.into_iter().filter(|operation| check_device(view, vbd, operation).is_ok()).collect(),
-    neighbours: |_, vbd| vec![(ClassId::VDI, vbd.get(VBD::VDI))],
+    neighbours: |_, vbd| vec![(ClassId::VDI, vbd.get(VBD::VDI)), (ClassId::VM, vbd.get(VBD::VM))],
 };
 
 /// Whether the device is attached, or about to be.

@@ -23,8 +23,10 @@ pub static ALLOWED: Derived = Derived {
     inputs: &[VDI::current_operations.index, VDI::SR.index, VDI::managed.index, VDI::missing.index],
     allowed: |view, vdi| OFFERED.into_iter().filter(|operation| check(view, vdi, operation).is_ok()).collect(),
     neighbours: |view, vdi| {
-        let devices = view.far(VDI::VBDs, vdi.reference).into_iter();
-        devices.map(|vbd| (ClassId::VBD, vbd)).collect()
+        let devices = view.far(VDI::VBDs, vdi.reference);
+        let machines = devices.iter().filter_map(|vbd| Some((ClassId::VM, view.find::<VBD>(*vbd)?.get(VBD::VM))));
+        let machines: Vec<_> = machines.collect();
+        devices.into_iter().map(|vbd| (ClassId::VBD, vbd)).chain(machines).collect()
     },
 };
 

@@ -125,7 +125,7 @@ fn wanted(draft: &Draft, vm: Ref) -> Result<Vec<Wanted>, ApiError> {
     let mut disks = Vec::new();
     loop {
         match reader.read_event().map_err(|_| wrong())? {
-            Event::Start(element) | Event::Empty(element) if element.name().as_ref() == b"disk" => {
+            Event::Start(element) | Event::Empty(element) if element.name().as_ref() == "disk" => {
                 disks.push(disk_of(&element).ok_or_else(wrong)?);
             }
             Event::Eof => break,
@@ -138,7 +138,7 @@ fn wanted(draft: &Draft, vm: Ref) -> Result<Vec<Wanted>, ApiError> {
 fn disk_of(element: &BytesStart<'_>) -> Option<Wanted> {
     let text = |name: &str| {
         let attribute = element.try_get_attribute(name).ok()??;
-        Some(String::from_utf8_lossy(&attribute.value).into_owned())
+        Some(attribute.value.into_owned())
     };
     Some(Wanted {
         device: text("device").filter(|device| !device.is_empty())?,
