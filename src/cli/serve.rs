@@ -4,12 +4,16 @@
 use crate::auth::{Accounts, password};
 use crate::command::bootstrap::{self, HostFacts};
 use crate::command::{Command, Intent, Principal};
+use crate::driver::Driver;
+use crate::driver::sim::{self, Sim};
 use crate::event::Kind;
 use crate::gateway::listen::{Connections, Endpoint, Listener, tls_config};
 use crate::gateway::{Gateway, http};
 use crate::log::Port;
 use crate::log::sqlite::SqliteLog;
 use crate::log::writer::{Ledger, Published, Writer};
+use crate::model::host;
+use crate::reconcile::{Reconciler, timers};
 use crate::subscribe::Subscribers;
 use crate::views::restore::{self, restore};
 use crate::views::store::Follower;
@@ -19,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -80,10 +85,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     let subscribers = Subscribers::default();
     let store = Follower::start(&args.data, Arc::new(view.clone()), restored.stored, world.clone()).await?;
+    let (reached, published) = watch::channel(view.position);
     let publish = {
         let (subscribers, stored) = (subscribers.clone(), store.feed());
         Box::new(move |batch: Arc<Published>| {
             stored.send_replace(batch.view.clone());
+            reached.send_replace(batch.view.position);
             subscribers.publish(batch);
         })
     };
@@ -94,6 +101,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     if new {
         begin(&ledger, args.demo).await?;
     }
+    reconcile(&args, &ledger, published, &stop)?;
     let closing = ledger.clone();
     let gateway = Gateway { ledger, subscribers, accounts, registrations: Arc::default(), counts: Default::default() };
     let connections = listen(&args, &world, gateway, &stop).await?;
@@ -105,6 +113,27 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     telling.abort();
     writing.await.context("the writer")?;
     store.close().await;
+    Ok(())
+}
+
+/// Starts what carries operations out on this host, and what time alone brings about.
+fn reconcile(
+    args: &ServeArgs,
+    ledger: &Ledger,
+    published: watch::Receiver<u64>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let world = ledger.world().clone();
+    let driver: Arc<dyn Driver> = match args.driver {
+        DriverName::Sim => {
+            let options = sim::Options { speed: args.sim_speed, ..sim::Options::default() };
+            Arc::new(Sim::open(&args.data, world, options).context("the simulated hypervisor's journal")?)
+        }
+    };
+    let here = ledger.view().all::<host>().next().map(|host| host.reference).context("the pool has no host")?;
+    let reconciler = Reconciler::new(ledger.clone(), driver, here).context("the host is gone")?;
+    tokio::spawn(reconciler.run(published, stop.clone()));
+    tokio::spawn(timers::run(ledger.clone(), stop.clone()));
     Ok(())
 }
 

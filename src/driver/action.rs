@@ -19,10 +19,9 @@ pub enum Action {
     Resume(Box<Config>, Image),
     Pause(Ref),
     Unpause(Ref),
-    /// End the machine; clean asks the guest and waits for it.
     Shutdown {
         machine: Ref,
-        clean: bool,
+        how: Manner,
     },
     /// End the machine and build it anew from this configuration.
     Reboot {
@@ -84,14 +83,28 @@ pub enum Action {
         disk: Image,
         bytes: i64,
     },
+    /// Look how large a disk is and what it takes.
+    Measure(Image),
     /// Look which disks are in a repository.
     Scan(Repository),
+    /// Look which repositories there are on a device.
+    Probe(Repository),
     /// Make a repository where there is none.
     CreateRepository(Repository),
     /// Remove a repository and all that is in it.
     DestroyRepository(Repository),
     AttachRepository(Repository),
     DetachRepository(Repository),
+}
+
+/// How a machine is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// The guest is asked, and waited for.
+    Clean,
+    Hard,
+    /// The guest is asked, and ended if it does not answer in time.
+    CleanThenHard,
 }
 
 /// A machine to be built.

@@ -12,7 +12,7 @@
 //! | `sim:no-agent` | the guest tells nothing |
 
 use super::store::{Doing, Domain};
-use crate::driver::action::{Action, DiskWork, Nic, Texts};
+use crate::driver::action::{Action, DiskWork, Manner, Nic, Texts};
 use crate::driver::observation::Guest;
 use crate::value::{Micros, Ref};
 use std::time::Duration;
@@ -113,7 +113,7 @@ pub fn name(action: &Action) -> &'static str {
         Action::Media { .. } => "media",
         Action::Disks { .. } => "disks",
         Action::Resize { .. } => "resize",
-        Action::Scan(_) => "scan",
+        Action::Measure(_) | Action::Scan(_) | Action::Probe(_) => "scan",
         Action::CreateRepository(_) | Action::DestroyRepository(_) => "repository",
         Action::AttachRepository(_) | Action::DetachRepository(_) => "repository",
     }
@@ -125,8 +125,8 @@ pub fn seconds(action: &Action, luck: f64, memory: i64) -> f64 {
     match action {
         Action::Nothing => 0.0,
         Action::Start(_) => 2.0 + 2.0 * luck,
-        Action::Shutdown { clean: true, .. } => 1.0 + 2.0 * luck,
-        Action::Shutdown { clean: false, .. } => 0.2,
+        Action::Shutdown { how: Manner::Hard, .. } => 0.2,
+        Action::Shutdown { .. } => 1.0 + 2.0 * luck,
         Action::Reboot { clean, .. } => 2.0 + 2.0 * luck + if *clean { 1.0 + luck } else { 0.0 },
         Action::Suspend { .. } | Action::Resume(..) => 0.5 + memory / MEMORY_SPEED,
         Action::Memory { .. } => 0.5 + luck,
@@ -135,7 +135,8 @@ pub fn seconds(action: &Action, luck: f64, memory: i64) -> f64 {
         Action::AttachDisk { .. } | Action::DetachDisk { .. } => 0.3,
         Action::AttachNic { .. } | Action::DetachNic { .. } => 0.3,
         Action::Disks { work, .. } => work.iter().map(|disk| disk_seconds(&disk.work, disk.bytes, memory)).sum(),
-        Action::Resize { .. } | Action::Scan(_) => 0.5,
+        Action::Resize { .. } | Action::Scan(_) | Action::Probe(_) => 0.5,
+        Action::Measure(_) => 0.1,
         Action::CreateRepository(_) | Action::DestroyRepository(_) => 1.0,
         Action::AttachRepository(_) | Action::DetachRepository(_) => 0.5,
     }

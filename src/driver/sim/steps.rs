@@ -52,7 +52,7 @@ pub fn options(action: &Action) -> Option<&Texts> {
 /// The mark goes to what the action is about; what is new is there, half-built.
 pub fn begin(state: &State, mark: Ref, action: &Action) -> Result<Begun, ApiError> {
     let entries = match action {
-        Action::Nothing | Action::Scan(_) => Vec::new(),
+        Action::Nothing | Action::Measure(_) | Action::Scan(_) | Action::Probe(_) => Vec::new(),
         Action::Start(config) => match state.machines.get(&config.machine) {
             Some(domain) if alive(domain) => return Ok(Begun::Reached),
             _ => building(state, config, mark),
@@ -104,7 +104,9 @@ pub fn reach(
 ) -> Result<(Vec<Entry>, Option<Facts>), ApiError> {
     let entries = match action {
         Action::Nothing => Vec::new(),
+        Action::Measure(image) => return Ok((Vec::new(), Some(measured(state, image)))),
         Action::Scan(repository) => return Ok((Vec::new(), Some(found(state, repository)))),
+        Action::Probe(repository) => return Ok((Vec::new(), Some(probed(state, repository)))),
         Action::Start(config) => started(state, config, mark, options, now)?,
         Action::Resume(config, image) => {
             let mut entries = started(state, config, mark, options, now)?;
@@ -127,14 +129,9 @@ pub fn reach(
             let stored = stored.unwrap_or_else(|| foreign(disk, *bytes));
             vec![put_disk(Stored { bytes: *bytes, mark: Some(done(mark, false)), ..stored })]
         }
-        Action::CreateRepository(repository) | Action::AttachRepository(repository) => {
-            let shelf = Shelf { repository: repository.clone(), attached: true, mark: Some(done(mark, false)) };
-            vec![Entry::Repository(repository.uuid, Some(Box::new(shelf)))]
-        }
-        Action::DetachRepository(repository) => {
-            let shelf = Shelf { repository: repository.clone(), attached: false, mark: Some(done(mark, false)) };
-            vec![Entry::Repository(repository.uuid, Some(Box::new(shelf)))]
-        }
+        Action::CreateRepository(repository)
+        | Action::AttachRepository(repository)
+        | Action::DetachRepository(repository) => vec![shelved(state, mark, action, repository)],
         Action::DestroyRepository(repository) => {
             let inside = state.disks.values().filter(|disk| disk.image.repository == repository.uuid);
             let mut entries: Vec<Entry> = inside.map(|disk| Entry::Disk(disk.image.disk, None)).collect();
@@ -165,7 +162,7 @@ pub fn facts(state: &State, mark: Ref) -> Facts {
                 facts.physical_bytes = Some(disk.physical);
                 facts.found.push((uuid.uuid_text(), disk.physical));
             }
-            Place::Repository(_) => {}
+            Place::Repository(uuid) => facts.capacity_bytes = capacity(state, uuid),
         }
     }
     facts
@@ -317,9 +314,19 @@ fn begin_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) ->
             running(state, machine.unwrap_or(Ref::NULL))?;
         }
         has_room(state, disk)?;
-        entries.push(half_made(&disk.image, disk.bytes, mark));
+        // A disk that is there already is written over.
+        entries.push(match state.disks.get(&disk.image.disk) {
+            Some(over) if !is_made_by(over, mark) => {
+                put_disk(Stored { mark: Some(begun(mark, false)), ..over.clone() })
+            }
+            _ => half_made(&disk.image, disk.bytes, mark),
+        });
     }
     Ok(entries)
+}
+
+fn is_made_by(disk: &Stored, task: Ref) -> bool {
+    disk.mark.as_ref().is_some_and(|mark| mark.task == task && mark.made)
 }
 
 /// Whether the disk's repository has room for it: every byte it will ever take counts.
@@ -355,19 +362,49 @@ fn reach_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) ->
 fn begin_shelf(state: &State, mark: Ref, action: &Action, repository: &Repository) -> Entry {
     let there = state.repositories.get(&repository.uuid).cloned();
     let made = there.is_none() && matches!(action, Action::CreateRepository(_));
-    let shelf = there.unwrap_or(Shelf { repository: repository.clone(), attached: false, mark: None });
+    let new = Shelf { repository: repository.clone(), attached: false, made_here: made, mark: None };
+    let shelf = there.unwrap_or(new);
     Entry::Repository(repository.uuid, Some(Box::new(Shelf { mark: Some(begun(mark, made)), ..shelf })))
 }
 
+fn shelved(state: &State, mark: Ref, action: &Action, repository: &Repository) -> Entry {
+    let attached = !matches!(action, Action::DetachRepository(_));
+    let made_here = matches!(action, Action::CreateRepository(_))
+        || state.repositories.get(&repository.uuid).is_some_and(|shelf| shelf.made_here);
+    let shelf = Shelf { repository: repository.clone(), attached, made_here, mark: Some(done(mark, false)) };
+    Entry::Repository(repository.uuid, Some(Box::new(shelf)))
+}
+
+fn measured(state: &State, image: &Image) -> Facts {
+    let Some(disk) = state.disks.get(&image.disk) else { return Facts::default() };
+    Facts { virtual_bytes: Some(disk.bytes), physical_bytes: Some(disk.physical), ..Facts::default() }
+}
+
+/// Repositories on that device that nobody has attached.
+fn probed(state: &State, asked: &Repository) -> Facts {
+    let there = state.repositories.values().map(|shelf| &shelf.repository);
+    let there = there.filter(|other| other.kind == asked.kind && other.device == asked.device);
+    let found = there.map(|other| (other.uuid.uuid_text(), other.bytes)).collect();
+    Facts { found, ..Facts::default() }
+}
+
+/// What is in a repository. Of one that was not made here only the discs are known, so its size is not told.
 fn found(state: &State, repository: &Repository) -> Facts {
     let inside = state.disks.values().filter(|disk| disk.image.repository == repository.uuid);
+    let finished = inside.filter(|disk| disk.mark.as_ref().is_none_or(|mark| mark.done));
     let name = |image: &Image| match &*image.location {
         "" => image.disk.uuid_text(),
         location => location.to_string(),
     };
-    let mut found: Vec<(String, i64)> = inside.map(|disk| (name(&disk.image), disk.bytes)).collect();
+    let mut found: Vec<(String, i64)> = finished.map(|disk| (name(&disk.image), disk.bytes)).collect();
     if repository.kind == "iso" {
         found.extend(DISCS.iter().map(|(name, bytes)| (name.to_string(), *bytes)));
     }
-    Facts { found, ..Facts::default() }
+    Facts { found, capacity_bytes: capacity(state, repository.uuid), ..Facts::default() }
+}
+
+/// The size of a repository that was made here.
+fn capacity(state: &State, repository: Ref) -> Option<i64> {
+    let shelf = state.repositories.get(&repository)?;
+    Some(shelf.repository.bytes).filter(|bytes| shelf.made_here && *bytes > 0)
 }

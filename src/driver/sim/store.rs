@@ -68,6 +68,8 @@ pub struct Stored {
 pub struct Shelf {
     pub repository: Repository,
     pub attached: bool,
+    /// All that is in it is known here.
+    pub made_here: bool,
     pub mark: Option<Mark>,
 }
 

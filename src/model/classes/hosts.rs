@@ -177,6 +177,8 @@ class! {
         RO ntp_custom_servers: Set<String> = {}, prototyped;
         /// Its time zone, as in `Europe/Berlin`.
         RO timezone: String = "UTC", prototyped;
+        /// Which run of the host the reconciler saw last.
+        RO boot: String = "", internal;
     }
     messages {
         /// Set the clock.

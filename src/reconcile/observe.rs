@@ -1,0 +1,180 @@
+//! Looking at the host: what an operator or a guest did behind our back
+//! becomes an event. Nothing is repaired; what should follow from a machine's
+//! end begins as an operation of its own, in the same event.
+//!
+//! A look is taken after the view that it is compared with, and the command
+//! says nothing about a machine that changed in between. So an old look never
+//! undoes what an operation did.
+
+use super::report::Reporter;
+use crate::command::vm::observed::{self, End, Guest, Observed, State};
+use crate::command::{Draft, Own};
+use crate::driver::{self, Action, Driver, Ended, Machine, Observation, Power};
+use crate::error::ApiError;
+use crate::model::{ClassId, VM, host};
+use crate::value::{Ref, Value};
+use crate::views::{Object, View};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What looks, and remembers what it has told.
+pub struct Observer {
+    reporter: Arc<Reporter>,
+    driver: Arc<dyn Driver>,
+    host: Ref,
+    /// By machine: what was seen last, and at which change of its record.
+    seen: HashMap<Ref, (Machine, u64)>,
+}
+
+impl Observer {
+    pub fn new(reporter: Arc<Reporter>, driver: Arc<dyn Driver>, host: Ref) -> Observer {
+        Observer { reporter, driver, host, seen: HashMap::new() }
+    }
+
+    /// Looks once at everything, and tells what is news.
+    pub async fn round(&mut self) {
+        let view = self.reporter.ledger.view();
+        let observation = match self.driver.observe().await {
+            Ok(observation) => observation,
+            Err(error) => return tracing::warn!(%error, "the hypervisor could not be observed"),
+        };
+        self.booted(&view, &observation).await;
+        for (uuid, machine) in &observation.machines {
+            // A machine that the view does not know is somebody else's.
+            let Some(vm) = view.by_uuid(ClassId::VM, &uuid.uuid_text()).and_then(|vm| view.find::<VM>(vm)) else {
+                continue;
+            };
+            if is_ours(vm) {
+                self.look_at(&view, vm, *uuid, machine).await;
+            }
+        }
+        for vm in view.far(host::resident_VMs, self.host) {
+            let Some(vm) = view.find::<VM>(vm) else { continue };
+            let uuid = Ref::parse_uuid(vm.get(VM::uuid)).unwrap_or_default();
+            if is_ours(vm) && !observation.machines.contains_key(&uuid) {
+                self.tell(vm, view.position, GONE, Some(End::Gone)).await;
+            }
+        }
+        self.seen.retain(|uuid, _| observation.machines.contains_key(uuid));
+    }
+
+    async fn look_at(&mut self, view: &View, vm: &Object, uuid: Ref, machine: &Machine) {
+        if self.seen.get(&uuid).is_some_and(|(seen, at)| seen == machine && *at == vm.modified) {
+            return;
+        }
+        self.seen.insert(uuid, (machine.clone(), vm.modified));
+        let ended = match machine.power {
+            Power::Ended(Ended::PowerOff) => Some(End::Shutdown),
+            Power::Ended(Ended::Reboot) => Some(End::Reboot),
+            Power::Ended(Ended::Crash) => Some(End::Crash),
+            Power::Running | Power::Paused => None,
+        };
+        let gone = matches!(vm.get(VM::power_state), "Halted" | "Suspended");
+        if ended.is_some() && gone {
+            return self.clear_away(uuid).await;
+        }
+        self.tell(vm, view.position, seen(machine), ended).await;
+        if ended.is_some() {
+            // What ended is looked at again, to be cleared away.
+            self.seen.remove(&uuid);
+        }
+    }
+
+    /// Sends what was seen of a machine, unless it says nothing new.
+    async fn tell(&self, vm: &Object, position: u64, observed: Observed, end: Option<End>) {
+        let (vm, on) = (vm.reference, self.host);
+        let again = observed.clone();
+        if !self.reporter.is_news("host.observed", observe(vm, on, position, again, end)) {
+            return;
+        }
+        let told = self.reporter.tell("host.observed", 0, observe(vm, on, position, observed, end)).await;
+        if let Err(error) = told {
+            tracing::warn!(machine = %vm, %error, "an observation could not be written");
+        }
+    }
+
+    /// Removes what is left of a machine that ended and that the view knows to have ended.
+    async fn clear_away(&self, uuid: Ref) {
+        let (progress, _) = watch::channel(0.0);
+        let action = Action::Shutdown { machine: uuid, how: driver::action::Manner::Hard };
+        if let Err(error) = self.driver.act(Ref::NULL, &action, &progress).await {
+            tracing::warn!(machine = %uuid.uuid_text(), %error, "a dead machine could not be cleared away");
+        }
+    }
+
+    /// After a boot of the host, its machines are gone, and those that should start with it do.
+    async fn booted(&self, view: &View, observation: &Observation) {
+        let known = view.find::<host>(self.host).is_none_or(|host| **host.get(host::boot) == *observation.boot);
+        if known {
+            return;
+        }
+        let (on, boot) = (self.host, observation.boot.clone());
+        let there: Vec<Ref> = observation.machines.keys().copied().collect();
+        let decide: Own = Box::new(move |draft| boot_of(draft, on, &boot, &there));
+        if let Err(error) = self.reporter.tell("host.booted", 0, decide).await {
+            tracing::warn!(%error, "the boot of a host could not be written");
+        }
+    }
+}
+
+const GONE: Observed = Observed { state: State::Halted, domid: -1, memory: None, vcpus: None, guest: None };
+
+/// Control domains are the host's own.
+fn is_ours(vm: &Object) -> bool {
+    !vm.get(VM::is_control_domain) && !vm.get(VM::is_a_template) && vm.get(VM::current_operations).is_empty()
+}
+
+fn seen(machine: &Machine) -> Observed {
+    let state = match machine.power {
+        Power::Running => State::Running,
+        Power::Paused => State::Paused,
+        Power::Ended(_) => return GONE,
+    };
+    let guest = machine.guest.clone().map(|guest| Guest {
+        os_version: guest.os_version,
+        drivers: guest.drivers,
+        networks: guest.networks,
+        other: guest.other,
+    });
+    Observed { state, domid: machine.domid, memory: Some(machine.memory), vcpus: Some(machine.vcpus), guest }
+}
+
+/// What was seen, if the machine is still as it was at that position.
+fn observe(vm: Ref, on: Ref, position: u64, seen: Observed, end: Option<End>) -> Own {
+    Box::new(move |draft| {
+        if draft.find::<VM>(vm)?.modified > position {
+            return Ok(Value::Void);
+        }
+        observed::observe(draft, vm, on, &seen)?;
+        if let Some(message) = end.and_then(|end| observed::after_end(draft.view(), vm, end)) {
+            follow(draft, message, vm)?;
+        }
+        Ok(Value::Void)
+    })
+}
+
+/// Begins what should follow; if it may not be, what was seen is so all the same.
+fn follow(draft: &mut Draft, message: &'static str, vm: Ref) -> Result<(), ApiError> {
+    if let Err(error) = observed::begin(draft, message, vm) {
+        tracing::warn!(machine = %vm, %error, "what should have followed was not allowed");
+    }
+    Ok(())
+}
+
+fn boot_of(draft: &mut Draft, on: Ref, boot: &str, there: &[Ref]) -> Result<Value, ApiError> {
+    draft.set(on, host::boot, boot);
+    let machines: Vec<Arc<Object>> = draft.view().all::<VM>().cloned().collect();
+    for vm in &machines {
+        let alive = Ref::parse_uuid(vm.get(VM::uuid)).is_some_and(|uuid| there.contains(&uuid));
+        if is_ours(vm) && vm.get(VM::resident_on) == on && !alive {
+            observed::observe(draft, vm.reference, on, &GONE)?;
+        }
+    }
+    for vm in machines {
+        if let Some(message) = observed::after_boot(draft.view(), vm.reference) {
+            follow(draft, message, vm.reference)?;
+        }
+    }
+    Ok(Value::Void)
+}

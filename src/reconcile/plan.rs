@@ -1,0 +1,332 @@
+//! From a pending task to the action that carries it out: pure, by a table of
+//! messages. What the hypervisor remembers of the task says whether to act, to
+//! start over, or only to report.
+//!
+//! Must never know a driver, the log, or the clock.
+
+use super::config;
+use crate::command::operation::{self, Facts};
+use crate::driver::Trace;
+use crate::driver::action::{Action, Config, Disk, DiskWork, Image, Manner, Repository, Texts};
+use crate::error::{ApiError, codes};
+use crate::model::{PBD, SR, VBD, VDI, VIF, VM, host, task};
+use crate::value::{Ref, Value};
+use crate::views::{Object, View};
+use std::sync::Arc;
+
+/// What to do about a pending task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Nothing was done yet.
+    Act(Action),
+    /// It was begun and is half-done: discard that, then do it.
+    Redo(Action),
+    /// It is done and nobody has said so yet.
+    Report(Facts),
+}
+
+/// Decides what to do about a pending task.
+pub fn plan(view: &View, task: &Object, trace: Trace) -> Result<Plan, ApiError> {
+    Ok(match trace {
+        Trace::Done(facts) => Plan::Report(facts),
+        Trace::Nothing => Plan::Act(action(view, task)?),
+        Trace::Unfinished => Plan::Redo(action(view, task)?),
+    })
+}
+
+/// A task with what it is about.
+struct Order<'a> {
+    view: &'a View,
+    object: Ref,
+    args: Vec<Value>,
+    disks: Vec<operation::Disk>,
+    task: &'a Object,
+}
+
+type Planner = fn(&Order<'_>) -> Result<Action, ApiError>;
+
+/// How each message is carried out that begins an operation.
+const PLANS: &[(&str, Planner)] = &[
+    ("VM.start", start),
+    ("VM.start_on", start),
+    ("VM.resume", resume),
+    ("VM.resume_on", resume),
+    ("VM.pause", |order| Ok(Action::Pause(order.machine()?))),
+    ("VM.unpause", |order| Ok(Action::Unpause(order.machine()?))),
+    ("VM.shutdown", |order| order.shutdown(Manner::CleanThenHard)),
+    ("VM.clean_shutdown", |order| order.shutdown(Manner::Clean)),
+    ("VM.hard_shutdown", |order| order.shutdown(Manner::Hard)),
+    ("VM.clean_reboot", |order| order.reboot(true)),
+    ("VM.hard_reboot", |order| order.reboot(false)),
+    ("VM.suspend", suspend),
+    ("VM.send_sysrq", |order| order.signal("sysrq")),
+    ("VM.send_trigger", |order| order.signal("trigger")),
+    ("VM.set_memory_dynamic_range", |order| order.memory(order.int(2))),
+    ("VM.set_memory_dynamic_max", |order| order.memory(order.int(1))),
+    ("VM.set_memory_dynamic_min", |order| order.memory(order.vm()?.get(VM::memory_dynamic_max))),
+    ("VM.set_memory_target_live", |order| order.memory(order.int(1))),
+    ("VM.set_VCPUs_number_live", |order| {
+        let machine = order.machine()?;
+        order.live(Action::Vcpus { machine, count: order.int(1) })
+    }),
+    ("VM.add_to_VCPUs_params_live", schedule),
+    ("VM.snapshot", disks_standing_still),
+    ("VM.snapshot_with_quiesce", disks_standing_still),
+    ("VM.checkpoint", disks_standing_still),
+    ("VM.clone", disks),
+    ("VM.copy", disks),
+    ("VM.revert", disks),
+    ("VM.provision", disks),
+    ("VM.destroy", disks),
+    ("VDI.create", disks),
+    ("VDI.destroy", disks),
+    ("VDI.snapshot", disks),
+    ("VDI.clone", disks),
+    ("VDI.copy", disks),
+    ("VDI.resize", resize),
+    ("VDI.resize_online", resize),
+    ("VDI.introduce", |order| Ok(Action::Measure(order.introduced()?))),
+    ("VDI.update", |order| Ok(Action::Measure(order.image(order.object)?))),
+    ("VBD.plug", |order| order.disk_device(true)),
+    ("VBD.unplug", |order| order.disk_device(false)),
+    ("VBD.unplug_force", |order| order.disk_device(false)),
+    ("VBD.insert", |order| order.media(Some(order.reference(1)))),
+    ("VBD.eject", |order| order.media(None)),
+    ("VIF.plug", |order| order.nic(true)),
+    ("VIF.unplug", |order| order.nic(false)),
+    ("VIF.unplug_force", |order| order.nic(false)),
+    ("SR.create", |order| Ok(Action::CreateRepository(order.asked_repository()?))),
+    ("SR.probe", |order| Ok(Action::Probe(order.probed(2)))),
+    ("SR.probe_ext", |order| Ok(Action::Probe(order.probed(2)))),
+    ("SR.destroy", |order| Ok(Action::DestroyRepository(order.repository(order.object)?))),
+    ("SR.scan", |order| Ok(Action::Scan(order.repository(order.object)?))),
+    ("SR.update", |order| Ok(Action::Scan(order.repository(order.object)?))),
+    ("PBD.plug", |order| Ok(Action::AttachRepository(order.repository_of_way()?))),
+    ("PBD.unplug", |order| Ok(Action::DetachRepository(order.repository_of_way()?))),
+];
+
+fn planner(message: &str) -> Option<Planner> {
+    PLANS.iter().find(|(name, _)| *name == message).map(|(_, planner)| *planner)
+}
+
+fn action(view: &View, task: &Object) -> Result<Action, ApiError> {
+    let message = task.get(task::operation);
+    let planner = planner(message).ok_or_else(|| codes::NOT_IMPLEMENTED(message))?;
+    let object = Ref::parse(task.get(task::object)).unwrap_or_default();
+    planner(&Order { view, object, args: operation::arguments(task), disks: operation::disks(task), task })
+}
+
+/// What a task works on, so that one works on it at a time; `None` for what only reads or makes something new.
+pub fn thing(view: &View, task: &Object) -> Option<Ref> {
+    let object = Ref::parse(task.get(task::object)).unwrap_or_default();
+    let message: &str = task.get(task::operation);
+    match message.split_once('.')? {
+        ("VM" | "VDI", "clone" | "copy") | ("VDI", "create" | "introduce") => None,
+        ("SR", "create" | "probe" | "probe_ext") => None,
+        ("VBD", _) => view.find::<VBD>(object).map(|vbd| vbd.get(VBD::VM)),
+        ("VIF", _) => view.find::<VIF>(object).map(|vif| vif.get(VIF::VM)),
+        ("PBD", _) => view.find::<PBD>(object).map(|pbd| pbd.get(PBD::SR)),
+        _ => Some(object),
+    }
+}
+
+impl Order<'_> {
+    fn vm(&self) -> Result<&Arc<Object>, ApiError> {
+        self.view.find::<VM>(self.object).ok_or_else(|| codes::HANDLE_INVALID("VM", self.object))
+    }
+
+    /// The machine's uuid, as drivers have it.
+    fn machine(&self) -> Result<Ref, ApiError> {
+        Ok(config::uuid(self.vm()?.get(VM::uuid)))
+    }
+
+    fn int(&self, at: usize) -> i64 {
+        if let Some(Value::Int(value)) = self.args.get(at) { *value } else { 0 }
+    }
+
+    fn reference(&self, at: usize) -> Ref {
+        self.args.get(at).map(Value::as_ref).unwrap_or_default()
+    }
+
+    fn text(&self, at: usize) -> &str {
+        self.args.get(at).map(Value::as_str).unwrap_or_default()
+    }
+
+    /// The machine as it will be built.
+    fn config(&self) -> Result<Box<Config>, ApiError> {
+        let vm = self.vm()?;
+        let paused = self.args.iter().find_map(|arg| if let Value::Bool(flag) = arg { Some(*flag) } else { None });
+        Ok(Box::new(Config { paused: paused.unwrap_or(false), ..config::machine(self.view, vm) }))
+    }
+
+    /// The action, if there is a domain for it.
+    fn live(&self, action: Action) -> Result<Action, ApiError> {
+        let lives = matches!(self.vm()?.get(VM::power_state), "Running" | "Paused");
+        Ok(if lives { action } else { Action::Nothing })
+    }
+
+    fn shutdown(&self, how: Manner) -> Result<Action, ApiError> {
+        if self.disks.is_empty() {
+            return Ok(Action::Shutdown { machine: self.machine()?, how });
+        }
+        disks(self) // it is suspended: its image goes
+    }
+
+    fn reboot(&self, clean: bool) -> Result<Action, ApiError> {
+        Ok(Action::Reboot { config: self.config()?, clean })
+    }
+
+    fn signal(&self, kind: &str) -> Result<Action, ApiError> {
+        Ok(Action::Signal { machine: self.machine()?, signal: format!("{kind} {}", self.text(1)) })
+    }
+
+    fn memory(&self, target: i64) -> Result<Action, ApiError> {
+        self.live(Action::Memory { machine: self.machine()?, target })
+    }
+
+    fn image(&self, vdi: Ref) -> Result<Image, ApiError> {
+        config::image(self.view, vdi).ok_or_else(|| codes::HANDLE_INVALID("VDI", vdi))
+    }
+
+    fn image_with(&self, of: impl Fn(&operation::DiskWork) -> bool) -> Result<Image, ApiError> {
+        let disk = self.disks.iter().find(|disk| of(&disk.work));
+        let disk = disk.ok_or_else(|| codes::INTERNAL_ERROR("the operation names no disk"))?;
+        Ok(config::image_of(self.view, &disk.uuid, &disk.sr))
+    }
+
+    /// A disk that is there and that the view does not know.
+    fn introduced(&self) -> Result<Image, ApiError> {
+        let sr = self.view.find::<SR>(self.object).ok_or_else(|| codes::HANDLE_INVALID("SR", self.object))?;
+        let (repository, location) = (config::uuid(sr.get(SR::uuid)), self.text(8).to_string());
+        let disk = Ref::parse_uuid(&location).unwrap_or_else(|| config::uuid(self.text(0)));
+        Ok(Image { repository, disk, location })
+    }
+
+    fn disk_device(&self, attach: bool) -> Result<Action, ApiError> {
+        let vbd = self.view.find::<VBD>(self.object).ok_or_else(|| codes::HANDLE_INVALID("VBD", self.object))?;
+        let machine = self.machine_of(vbd.get(VBD::VM))?;
+        let device = config::device(self.view, vbd);
+        Ok(if attach { Action::AttachDisk { machine, device } } else { Action::DetachDisk { machine, device } })
+    }
+
+    fn media(&self, vdi: Option<Ref>) -> Result<Action, ApiError> {
+        let vbd = self.view.find::<VBD>(self.object).ok_or_else(|| codes::HANDLE_INVALID("VBD", self.object))?;
+        let mut device = config::device(self.view, vbd);
+        device.image = vdi.map(|vdi| self.image(vdi)).transpose()?;
+        Ok(Action::Media { machine: self.machine_of(vbd.get(VBD::VM))?, device })
+    }
+
+    fn nic(&self, attach: bool) -> Result<Action, ApiError> {
+        let vif = self.view.find::<VIF>(self.object).ok_or_else(|| codes::HANDLE_INVALID("VIF", self.object))?;
+        let machine = self.machine_of(vif.get(VIF::VM))?;
+        let nic = config::nic(self.view, vif);
+        Ok(if attach { Action::AttachNic { machine, nic } } else { Action::DetachNic { machine, nic } })
+    }
+
+    fn machine_of(&self, vm: Ref) -> Result<Ref, ApiError> {
+        let vm = self.view.find::<VM>(vm).ok_or_else(|| codes::HANDLE_INVALID("VM", vm))?;
+        Ok(config::uuid(vm.get(VM::uuid)))
+    }
+
+    fn repository(&self, sr: Ref) -> Result<Repository, ApiError> {
+        let here = self.view.find::<host>(self.task.get(task::resident_on));
+        config::repository(self.view, sr, here.map(|host| host.reference).unwrap_or_default())
+    }
+
+    fn repository_of_way(&self) -> Result<Repository, ApiError> {
+        let pbd = self.view.find::<PBD>(self.object).ok_or_else(|| codes::HANDLE_INVALID("PBD", self.object))?;
+        self.repository(pbd.get(PBD::SR))
+    }
+
+    /// The arguments of `SR.create`, and the uuid that the repository will have.
+    fn asked_repository(&self) -> Result<Repository, ApiError> {
+        let planned = self.task.get(task::planned).get("SR").map(Value::as_str).unwrap_or_default();
+        Ok(Repository { uuid: config::uuid(planned), bytes: self.int(2), ..self.probed(5) })
+    }
+
+    /// A repository of which only its kind, at that argument, and the way to it are known.
+    fn probed(&self, kind: usize) -> Repository {
+        let device = self.args.get(1).map(|config| config::texts(config.as_map())).unwrap_or_default();
+        Repository { kind: self.text(kind).to_string(), device, ..Repository::default() }
+    }
+}
+
+fn start(order: &Order<'_>) -> Result<Action, ApiError> {
+    Ok(Action::Start(order.config()?))
+}
+
+fn resume(order: &Order<'_>) -> Result<Action, ApiError> {
+    Ok(Action::Resume(order.config()?, order.image_with(|work| *work == operation::DiskWork::Remove)?))
+}
+
+fn suspend(order: &Order<'_>) -> Result<Action, ApiError> {
+    let image = order.image_with(|work| *work == operation::DiskWork::Memory)?;
+    Ok(Action::Suspend { machine: order.machine()?, image })
+}
+
+fn schedule(order: &Order<'_>) -> Result<Action, ApiError> {
+    let mut params = config::texts(order.vm()?.get(VM::VCPUs_params));
+    params.insert(order.text(1).to_string(), order.text(2).to_string());
+    order.live(Action::Scheduler { machine: order.machine()?, params })
+}
+
+fn resize(order: &Order<'_>) -> Result<Action, ApiError> {
+    Ok(Action::Resize { disk: order.image(order.object)?, bytes: order.int(1) })
+}
+
+/// Disks of a machine that may run: it stands still meanwhile, so that they fit together.
+fn disks_standing_still(order: &Order<'_>) -> Result<Action, ApiError> {
+    let lives = matches!(order.vm()?.get(VM::power_state), "Running" | "Paused");
+    work_on_disks(order, lives.then(|| order.machine()).transpose()?)
+}
+
+fn disks(order: &Order<'_>) -> Result<Action, ApiError> {
+    work_on_disks(order, None)
+}
+
+fn work_on_disks(order: &Order<'_>, machine: Option<Ref>) -> Result<Action, ApiError> {
+    if order.disks.is_empty() {
+        return Ok(Action::Nothing);
+    }
+    let source = |uuid: &String| config::image_of(order.view, uuid, "");
+    let work = order.disks.iter().map(|disk| Disk {
+        image: config::image_of(order.view, &disk.uuid, &disk.sr),
+        bytes: disk.bytes,
+        work: match &disk.work {
+            operation::DiskWork::Make => DiskWork::Make,
+            operation::DiskWork::Clone(uuid) => DiskWork::Clone(source(uuid)),
+            operation::DiskWork::Copy(uuid) => DiskWork::Copy(source(uuid)),
+            operation::DiskWork::Memory => DiskWork::Memory,
+            operation::DiskWork::Remove => DiskWork::Remove,
+        },
+    });
+    Ok(Action::Disks { machine, work: work.collect(), options: options(order) })
+}
+
+/// What the object says to its driver.
+fn options(order: &Order<'_>) -> Texts {
+    let vm = order.view.find::<VM>(order.object).map(|vm| vm.get(VM::other_config));
+    let vdi = order.view.find::<VDI>(order.object).map(|vdi| vdi.get(VDI::other_config));
+    let sr = order.view.find::<SR>(order.object).map(|sr| sr.get(SR::other_config));
+    vm.or(vdi).or(sr).map(config::texts).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_plan() {
+        let without: Vec<&str> = crate::command::operations().filter(|name| planner(name).is_none()).collect();
+        assert_eq!(without, Vec::<&str>::new(), "messages that begin operations and that nobody carries out");
+    }
+
+    #[test]
+    fn no_plan_is_for_nothing() {
+        for (name, _) in PLANS {
+            assert!(crate::model::MODEL.message(name).is_some(), "{name} is no message");
+        }
+        let names: std::collections::BTreeSet<&str> = PLANS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), PLANS.len(), "a message has two plans");
+    }
+}
