@@ -2,7 +2,7 @@
 //! stops them in the opposite one.
 
 use crate::auth::{Accounts, password};
-use crate::command::bootstrap::{self, HostFacts};
+use crate::command::bootstrap;
 use crate::command::{Command, Intent, Principal};
 use crate::driver::Driver;
 use crate::driver::sim::{self, Sim};
@@ -98,6 +98,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let writing = tokio::spawn(writer.run());
     let telling = tokio::spawn(subscribers.clone().run());
     let accounts = Accounts::new(ledger.clone(), reader);
+    let sweeping = accounts.clone();
+    let sweeping = tokio::spawn(async move { sweeping.sweep_for_ever().await });
     if new {
         begin(&ledger, args.demo).await?;
     }
@@ -111,6 +113,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     drop(tokio::time::timeout(DRAIN_WAIT, connections.ended()).await);
     closing.close().await;
     telling.abort();
+    sweeping.abort();
     writing.await.context("the writer")?;
     store.close().await;
     Ok(())
@@ -145,7 +148,7 @@ async fn begin(ledger: &Ledger, demo: bool) -> anyhow::Result<()> {
         None => password::generate(ledger.world()),
     };
     let sealed = password::seal(ledger.world(), &password)?;
-    let facts = HostFacts::default().simulated();
+    let facts = crate::driver::facts::read().simulated();
     own(ledger, bootstrap::FOUND, bootstrap::found(facts, sealed)).await?;
     if demo {
         own(ledger, bootstrap::demo::DEMO, bootstrap::demo::add()).await?;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 /// Hashes passwords, so it is served before the writer.
 const CHANGE_PASSWORD: &str = "session.change_password";
+const SET_PASSWORD: &str = "user.set_password";
 
 /// A call as it came off a wire.
 pub struct Request {
@@ -101,7 +102,8 @@ impl Gateway {
         if let Some(implied) = message.implied.filter(|_| message.reads() && command::handler(message).is_none()) {
             return read(view, message.class, implied, &call);
         }
-        if let Some(reader) = command::reader(message) {
+        // As `Async.` it becomes a task, which is the writer's to make.
+        if let Some(reader) = command::reader(message).filter(|_| !call.background) {
             let reading = Reading { view: &view, principal: &caller.principal, now: self.ledger.world().now() };
             return reader(&reading, &call).map(Answer::Value);
         }
@@ -110,6 +112,11 @@ impl Gateway {
             ClassId::session if message.full_name == CHANGE_PASSWORD => {
                 let (old, new) = (call.text(0), call.text(1));
                 self.accounts.change_password(&caller.principal, old, new, &caller.peer).await?;
+                return Ok(Answer::Value(Value::Void));
+            }
+            ClassId::user if message.full_name == SET_PASSWORD => {
+                let (whose, new) = (call.reference(0), call.text(1));
+                self.accounts.set_password(&caller.principal, whose, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));
             }
             _ => {}
@@ -189,7 +196,9 @@ pub fn list_methods() -> impl Iterator<Item = &'static str> {
 
 /// Whether a message does something, here or in a family of `command`.
 fn answers(message: &Message) -> bool {
-    let here = message.class == ClassId::event || message.no_session || message.full_name == CHANGE_PASSWORD;
+    let here = message.class == ClassId::event
+        || message.no_session
+        || [CHANGE_PASSWORD, SET_PASSWORD].contains(&message.full_name);
     here || message.implied.is_some() || command::handler(message).is_some() || command::reader(message).is_some()
 }
 
