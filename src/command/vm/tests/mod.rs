@@ -1,6 +1,10 @@
 //! Tests of machines on a small view: one host, two repositories, a network.
 
+mod copies;
 mod lifecycle;
+mod memory;
+mod observed;
+mod property;
 
 use crate::command::draft::Fields;
 use crate::command::operation::{self, Facts};
