@@ -13,6 +13,8 @@ use operation::Facts;
 #[derive(Default)]
 pub struct Bench {
     pub view: View,
+    /// The payload of the last event.
+    pub last: String,
     round: u64,
 }
 
@@ -51,6 +53,7 @@ impl Bench {
             body,
         };
         fold(&mut self.view, &event);
+        self.last = stored;
         Ok(decision.pending.map(Value::Ref).unwrap_or(decision.result))
     }
 

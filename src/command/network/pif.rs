@@ -1,0 +1,270 @@
+//! The interfaces of hosts.
+
+use super::address::{self, Family};
+use super::bridge;
+use crate::command::draft::Fields;
+use crate::command::operation::{self, Begin, Ended};
+use crate::command::{Call, Draft};
+use crate::error::{ApiError, codes};
+use crate::model::{Bond, ClassId, PIF, PIF_metrics, VIF, VM, host, network, task};
+use crate::value::{Ref, Value};
+use crate::views::Object;
+use std::sync::Arc;
+
+/// How many interfaces of a host one scan may bring.
+pub const FOUND_MAX: usize = 64;
+
+/// A PIF has no `current_operations`; a pending task about it holds it all the same.
+fn idle(draft: &Draft, pif: Ref) -> Result<Arc<Object>, ApiError> {
+    let found = draft.find::<PIF>(pif)?;
+    let about = pif.to_string();
+    let mut pending = draft.view().all::<task>().filter(|task| task.get(task::status) == "pending");
+    match pending.find(|task| **task.get(task::object) == *about) {
+        Some(task) => {
+            let operation = task.get(task::operation);
+            Err(codes::OTHER_OPERATION_IN_PROGRESS("PIF", pif, operation, task.reference))
+        }
+        None => Ok(found),
+    }
+}
+
+/// The PIF, if this server is to care for it.
+fn managed(draft: &Draft, call: &Call) -> Result<Arc<Object>, ApiError> {
+    let pif = idle(draft, call.reference(0))?;
+    if pif.get(PIF::managed) { Ok(pif) } else { Err(codes::PIF_UNMANAGED(pif.reference)) }
+}
+
+/// The network of a device that is new: `eth3` is on `xenbr3`, with the devices of that name on other hosts.
+fn network_of(draft: &mut Draft, device: &str) -> Ref {
+    let digits = device.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let plain = digits.parse::<u32>().is_ok() && device.starts_with("eth");
+    let bridge = if plain { format!("xenbr{digits}") } else { format!("br{device}") };
+    let bridge: String = bridge.chars().take(bridge::NAME_MAX).collect();
+    let known = draft.view().all::<network>().find(|network| **network.get(network::bridge) == *bridge);
+    if let Some(network) = known {
+        return network.reference;
+    }
+    let fields = Fields::<network>::new()
+        .with(network::name_label, format!("Pool-wide network associated with {device}"))
+        .with(network::bridge, bridge);
+    draft.create(fields)
+}
+
+/// Adds a physical interface of a host.
+fn add(draft: &mut Draft, on: Ref, device: &str, mac: &str, managed: bool) -> Ref {
+    let own = network_of(draft, device);
+    let metrics = draft.create(Fields::<PIF_metrics>::new());
+    let fields = Fields::<PIF>::new()
+        .with(PIF::device, device)
+        .with(PIF::network, own)
+        .with(PIF::host, on)
+        .with(PIF::MAC, mac.to_ascii_lowercase())
+        .with(PIF::MTU, 1500)
+        .with(PIF::VLAN, -1)
+        .with(PIF::metrics, metrics)
+        .with(PIF::physical, true)
+        .with(PIF::currently_attached, false)
+        .with(PIF::managed, managed);
+    draft.create(fields)
+}
+
+/// The host's physical interface that fits.
+fn physical(draft: &Draft, on: Ref, fits: impl Fn(&Object) -> bool) -> Option<Ref> {
+    let own = draft.far(host::PIFs, on).into_iter().filter_map(|pif| draft.find::<PIF>(pif).ok());
+    let mut physical = own.filter(|pif| pif.get(PIF::physical));
+    physical.find(|pif| fits(pif)).map(|pif| pif.reference)
+}
+
+pub fn introduce(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let (on, mac, device) = (call.reference(0), call.text(1).to_ascii_lowercase(), call.text(2));
+    draft.find::<host>(on)?;
+    address::assert_mac(&mac)?;
+    if physical(draft, on, |pif| **pif.get(PIF::MAC) == *mac).is_some() {
+        return Err(codes::MAC_STILL_EXISTS(mac));
+    }
+    let device = if device.is_empty() { free_device(draft, on) } else { device.to_string() };
+    if physical(draft, on, |pif| **pif.get(PIF::device) == *device).is_some() {
+        return Err(codes::DUPLICATE_PIF_DEVICE_NAME(device));
+    }
+    Ok(Value::Ref(add(draft, on, &device, &mac, call.bool(3))))
+}
+
+fn free_device(draft: &Draft, on: Ref) -> String {
+    let mut names = (0..).map(|number: u32| format!("eth{number}"));
+    let free = names.find(|name| physical(draft, on, |pif| **pif.get(PIF::device) == **name).is_none());
+    free.expect("BUG: there are more numbers than interfaces")
+}
+
+pub fn forget(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let pif = idle(draft, call.reference(0))?;
+    if !pif.get(PIF::physical) {
+        return Err(codes::PIF_IS_NOT_PHYSICAL(pif.reference));
+    }
+    if pif.get(PIF::management) {
+        return Err(codes::PIF_IS_MANAGEMENT_INTERFACE(pif.reference));
+    }
+    if !pif.get(PIF::bond_slave_of).is_null() {
+        return Err(codes::PIF_ALREADY_BONDED(pif.reference));
+    }
+    if !draft.far(PIF::VLAN_slave_of, pif.reference).is_empty() {
+        return Err(codes::PIF_VLAN_STILL_EXISTS(pif.reference));
+    }
+    if !draft.far(PIF::tunnel_transport_PIF_of, pif.reference).is_empty() {
+        return Err(codes::PIF_TUNNEL_STILL_EXISTS(pif.reference));
+    }
+    assert_unused(draft, &pif)?;
+    remove(draft, &pif);
+    Ok(Value::Void)
+}
+
+/// Takes the interface away, with its metrics.
+pub fn remove(draft: &mut Draft, pif: &Object) {
+    draft.delete::<PIF>(pif.reference);
+    draft.delete::<PIF_metrics>(pif.get(PIF::metrics));
+}
+
+/// No machine on the interface's host is on its network.
+pub fn assert_unused(draft: &Draft, pif: &Object) -> Result<(), ApiError> {
+    for vif in draft.far(network::VIFs, pif.get(PIF::network)) {
+        let device = draft.find::<VIF>(vif)?;
+        let machine = draft.find::<VM>(device.get(VIF::VM))?;
+        if super::vif::holds(&device) && machine.get(VM::resident_on) == pif.get(PIF::host) {
+            return Err(codes::VIF_IN_USE(pif.get(PIF::network), vif));
+        }
+    }
+    Ok(())
+}
+
+pub fn begin_scan(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let on = draft.find::<host>(call.reference(0))?.reference;
+    operation::begin(draft, call, Begin::about(ClassId::host, on))
+}
+
+/// Devices that are new to us appear; what is known stays, since it may only be unplugged.
+pub fn scanned(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
+    let on = ended.object;
+    draft.find::<host>(on)?;
+    for (device, mac) in ended.facts.interfaces.iter().take(FOUND_MAX) {
+        if physical(draft, on, |pif| **pif.get(PIF::device) == **device).is_none() {
+            add(draft, on, device, mac, true);
+        }
+    }
+    Ok(Value::Void)
+}
+
+pub fn begin_plug(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let pif = managed(draft, call)?;
+    if draft.find::<Bond>(pif.get(PIF::bond_slave_of)).is_ok() {
+        return Err(codes::CANNOT_PLUG_BOND_SLAVE(pif.reference));
+    }
+    if pif.get(PIF::currently_attached) {
+        return Ok(Value::Void);
+    }
+    operation::begin(draft, call, Begin::about(ClassId::PIF, pif.reference))
+}
+
+pub fn plugged(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
+    draft.find::<PIF>(ended.object)?;
+    draft.set(ended.object, PIF::currently_attached, true);
+    Ok(Value::Void)
+}
+
+pub fn begin_unplug(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let pif = managed(draft, call)?;
+    if pif.get(PIF::management) {
+        return Err(codes::PIF_IS_MANAGEMENT_INTERFACE(pif.reference));
+    }
+    if pif.get(PIF::disallow_unplug) {
+        return Err(codes::PIF_DOES_NOT_ALLOW_UNPLUG(pif.reference));
+    }
+    assert_unused(draft, &pif)?;
+    if !pif.get(PIF::currently_attached) {
+        return Ok(Value::Void);
+    }
+    operation::begin(draft, call, Begin::about(ClassId::PIF, pif.reference))
+}
+
+pub fn unplugged(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
+    draft.find::<PIF>(ended.object)?;
+    draft.set(ended.object, PIF::currently_attached, false);
+    Ok(Value::Void)
+}
+
+/// An interface that clients reach us by keeps an address.
+fn assert_keeps_address(pif: &Object, mode: &str, primary: &str) -> Result<(), ApiError> {
+    let needed = pif.get(PIF::management) && pif.get(PIF::primary_address_type) == primary;
+    if needed && mode == "None" { Err(codes::PIF_IS_MANAGEMENT_INTERFACE(pif.reference)) } else { Ok(()) }
+}
+
+fn assert_addresses(family: Family, parameter: &str, list: &str) -> Result<(), ApiError> {
+    let addresses = list.split(',').map(str::trim).filter(|address| !address.is_empty());
+    addresses.into_iter().try_for_each(|address| address::assert_address(family, parameter, address))
+}
+
+pub fn begin_reconfigure_ip(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let pif = managed(draft, call)?;
+    let mode = call.args[1].as_str();
+    assert_keeps_address(&pif, mode, "IPv4")?;
+    if mode == "Static" {
+        address::assert_address(Family::V4, "IP", call.text(2))?;
+        address::assert_netmask("netmask", call.text(3))?;
+        assert_addresses(Family::V4, "gateway", call.text(4))?;
+        assert_addresses(Family::V4, "DNS", call.text(5))?;
+    }
+    operation::begin(draft, call, Begin::about(ClassId::PIF, pif.reference))
+}
+
+/// An address that a server leases stays unknown until it is observed.
+pub fn reconfigured_ip(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
+    draft.find::<PIF>(ended.object)?;
+    let mode = ended.args[1].as_str();
+    draft.set(ended.object, PIF::ip_configuration_mode, mode);
+    for (at, field) in [(2, PIF::IP), (3, PIF::netmask), (4, PIF::gateway), (5, PIF::DNS)] {
+        match mode {
+            "Static" => draft.set(ended.object, field, ended.args[at].clone()),
+            "None" => draft.set(ended.object, field, ""),
+            _ => {}
+        }
+    }
+    Ok(Value::Void)
+}
+
+pub fn begin_reconfigure_ipv6(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let pif = managed(draft, call)?;
+    let mode = call.args[1].as_str();
+    assert_keeps_address(&pif, mode, "IPv6")?;
+    if mode == "Static" {
+        address::assert_cidr(Family::V6, "IPv6", call.text(2))?;
+        assert_addresses(Family::V6, "gateway", call.text(3))?;
+    }
+    operation::begin(draft, call, Begin::about(ClassId::PIF, pif.reference))
+}
+
+pub fn reconfigured_ipv6(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
+    draft.find::<PIF>(ended.object)?;
+    let mode = ended.args[1].as_str();
+    draft.set(ended.object, PIF::ipv6_configuration_mode, mode);
+    if matches!(mode, "Static" | "None") {
+        let fixed = mode == "Static";
+        let addresses = if fixed { Value::set([ended.args[2].clone()]) } else { Value::empty_set() };
+        draft.set(ended.object, PIF::IPv6, addresses);
+        draft.set(ended.object, PIF::ipv6_gateway, if fixed { ended.args[3].as_str() } else { "" });
+    }
+    Ok(Value::Void)
+}
+
+/// The one property that there is: whether the device merges packets on receipt.
+pub fn set_property(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let pif = managed(draft, call)?;
+    let (name, value) = (call.text(1), call.text(2));
+    if name != "gro" || !matches!(value, "on" | "off") {
+        return Err(codes::INVALID_VALUE("properties", format!("{name} = {value}")));
+    }
+    if !pif.get(PIF::physical) {
+        return Err(codes::CANNOT_CHANGE_PIF_PROPERTIES(pif.reference));
+    }
+    let mut properties = pif.get(PIF::properties).clone();
+    properties.insert(Arc::from(name), Value::text(value));
+    draft.set(pif.reference, PIF::properties, Value::Map(Arc::new(properties)));
+    Ok(Value::Void)
+}
