@@ -1,6 +1,8 @@
-//! HTTP: the two RPC paths and the resources beside them.
+//! HTTP: calls over XML-RPC and JSON-RPC. What is beside them is in
+//! [`super::resources`].
 
-use super::dispatch::{Noted, Request};
+pub(super) use super::dispatch::Noted;
+use super::dispatch::Request;
 use super::{Gateway, Peer};
 use crate::error::ApiError;
 use crate::gateway::answer::Answer;
@@ -10,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use axum::routing::{get, post};
+use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::sync::Arc;
@@ -40,9 +42,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/xmlrpc", post(xml_rpc))
         .route("/jsonrpc", json.clone())
         .route("/json", json)
-        .route("/healthz", get(healthz))
-        .route("/metrics", get(metrics))
-        .route("/api/errors", get(errors))
+        .merge(super::resources::routes())
         .with_state(gateway)
 }
 
@@ -146,7 +146,7 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     id.filter(|id| id.len() <= REQUEST_ID_MAX).map(Arc::from).unwrap_or_default()
 }
 
-fn respond(content_type: &'static str, out: Vec<u8>, noted: Noted) -> Response<Body> {
+pub(super) fn respond(content_type: &'static str, out: Vec<u8>, noted: Noted) -> Response<Body> {
     let mut response = Response::new(Body::from(out));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(position) = noted.position {
@@ -176,19 +176,4 @@ async fn preflight() -> Response<Body> {
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(Method::POST.as_str()));
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type, x-request-id"));
     response
-}
-
-async fn healthz() -> &'static str {
-    "ok\n"
-}
-
-async fn metrics(State(gateway): State<Gateway>) -> Response<Body> {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    respond(OPEN_METRICS, super::metrics::render(&gateway).into_bytes(), Noted::default())
-}
-
-async fn errors() -> Response<Body> {
-    let codes = crate::error::codes::CODES.iter().map(|code| (code.name.to_string(), serde_json::json!(code.params)));
-    let errors = serde_json::json!({ "errors": serde_json::Value::Object(codes.collect()) });
-    respond("application/json", errors.to_string().into_bytes(), Noted::default())
 }

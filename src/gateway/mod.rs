@@ -17,9 +17,11 @@ pub mod dispatch;
 pub mod http;
 pub mod listen;
 pub mod metrics;
+pub mod resources;
 pub mod stream;
 
 use crate::auth::Accounts;
+use crate::auth::token::Tokens;
 pub use crate::auth::Peer;
 use crate::log::writer::Ledger;
 use crate::subscribe::Subscribers;
@@ -32,5 +34,6 @@ pub struct Gateway {
     pub subscribers: Subscribers,
     pub accounts: Arc<Accounts>,
     pub registrations: Arc<stream::Registrations>,
+    pub tokens: Arc<Tokens>,
     pub counts: metrics::Counts,
 }

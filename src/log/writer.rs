@@ -26,6 +26,7 @@ use arc_swap::ArcSwap;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -93,9 +94,16 @@ pub struct Ledger {
     jobs: mpsc::Sender<Job>,
     view: Arc<ArcSwap<View>>,
     world: World,
+    /// False while the log cannot be written.
+    writable: Arc<AtomicBool>,
 }
 
 impl Ledger {
+    /// Whether the last append succeeded: what a health check asks.
+    pub fn writable(&self) -> bool {
+        self.writable.load(Ordering::Relaxed)
+    }
+
     /// The view at the newest published position.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
@@ -151,6 +159,7 @@ pub struct Writer<P> {
     rate: RefusalRate,
     answers: Answers,
     stepped_down: bool,
+    writable: Arc<AtomicBool>,
 }
 
 /// One batch while it is made.
@@ -170,7 +179,9 @@ impl<P: Port> Writer<P> {
         let (sender, jobs) = mpsc::channel(QUEUE_MAX);
         let current = Arc::new(view);
         let view = Arc::new(ArcSwap::new(current.clone()));
-        let ledger = Ledger { jobs: sender, view: view.clone(), world: world.clone() };
+        let writable = Arc::new(AtomicBool::new(true));
+        let ledger =
+            Ledger { jobs: sender, view: view.clone(), world: world.clone(), writable: writable.clone() };
         let writer = Writer {
             port,
             term,
@@ -183,6 +194,7 @@ impl<P: Port> Writer<P> {
             rate: RefusalRate::default(),
             answers: Answers::default(),
             stepped_down: false,
+            writable,
         };
         (writer, ledger)
     }
@@ -255,7 +267,9 @@ impl<P: Port> Writer<P> {
         }
         let rows = std::mem::take(&mut batch.rows);
         let vault = std::mem::take(&mut batch.vault);
-        match self.append(rows, vault).await {
+        let appended = self.append(rows, vault).await;
+        self.writable.store(appended.is_ok(), Ordering::Relaxed);
+        match appended {
             Ok(()) => self.publish(batch),
             Err(error) => answer_all(batch, Some(error)),
         }

@@ -55,7 +55,7 @@ impl Default for Position {
 
 #[derive(Default)]
 struct Waiters {
-    by_key: HashMap<Key, Vec<(u64, Arc<Notify>)>>,
+    by_key: HashMap<Key, HashMap<u64, Arc<Notify>>>,
     next: u64,
 }
 
@@ -126,7 +126,7 @@ impl Subscribers {
         waiters.next += 1;
         let id = waiters.next;
         for key in &keys {
-            waiters.by_key.entry(*key).or_default().push((id, notify.clone()));
+            waiters.by_key.entry(*key).or_default().insert(id, notify.clone());
         }
         drop(waiters);
         Waiter { shared: self.0.clone(), keys, id, notify }
@@ -138,7 +138,7 @@ impl Subscribers {
             return;
         }
         let wake = |key: Key| {
-            for (_, notify) in waiters.by_key.get(&key).into_iter().flatten() {
+            for notify in waiters.by_key.get(&key).into_iter().flat_map(HashMap::values) {
                 notify.notify_one();
             }
         };
@@ -155,7 +155,7 @@ impl Subscribers {
     }
 
     fn wake_all(&self) {
-        for (_, notify) in locked(&self.0.waiters).by_key.values().flatten() {
+        for notify in locked(&self.0.waiters).by_key.values().flat_map(HashMap::values) {
             notify.notify_one();
         }
     }
@@ -215,9 +215,9 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         let mut waiters = locked(&self.shared.waiters);
         for key in &self.keys {
-            if let Some(list) = waiters.by_key.get_mut(key) {
-                list.retain(|(id, _)| *id != self.id);
-                if list.is_empty() {
+            if let Some(waiting) = waiters.by_key.get_mut(key) {
+                waiting.remove(&self.id);
+                if waiting.is_empty() {
                     waiters.by_key.remove(key);
                 }
             }

@@ -1,0 +1,126 @@
+//! The HTTP resources beside the RPC paths, and who may have them: a session
+//! (in a cookie or in the query, as XenAPI's clients do), HTTP Basic, or a
+//! bearer token.
+
+use super::http::{Noted, respond};
+use super::{Gateway, Peer, metrics};
+use crate::command::Principal;
+use crate::model::user;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::{get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+const SESSION: &str = "session_id";
+
+pub fn routes() -> Router<Gateway> {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/api/model", get(model))
+        .route("/api/errors", get(errors))
+        .route("/api/token", post(token))
+        .route("/metrics", get(metrics_page))
+}
+
+/// The server answers, and its writer has the log.
+async fn healthz(State(gateway): State<Gateway>) -> Response<Body> {
+    match gateway.ledger.writable() {
+        true => text(StatusCode::OK, "ok\n"),
+        false => text(StatusCode::SERVICE_UNAVAILABLE, "the log cannot be written; the server's own log says why\n"),
+    }
+}
+
+async fn model() -> Response<Body> {
+    respond("application/json", crate::model::export::model().to_string().into_bytes(), Noted::default())
+}
+
+async fn errors() -> Response<Body> {
+    let codes = crate::error::codes::CODES.iter().map(|code| (code.name.to_string(), serde_json::json!(code.params)));
+    let errors = serde_json::json!({ "errors": serde_json::Value::Object(codes.collect()) });
+    respond("application/json", errors.to_string().into_bytes(), Noted::default())
+}
+
+/// A bearer token for whoever calls, so that its password need not travel again.
+async fn token(
+    State(gateway): State<Gateway>,
+    Extension(peer): Extension<Peer>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let Some(caller) = gateway.caller(&headers, query.as_deref(), &peer).await else { return unauthorized() };
+    let view = gateway.ledger.view();
+    let Some(whose) = view.find::<user>(caller.user) else { return unauthorized() };
+    let seconds = crate::auth::token::LIFETIME_MAX;
+    let token = gateway.tokens.issue(whose, seconds, gateway.ledger.world().now());
+    let answer = serde_json::json!({ "token": token, "token_type": "Bearer", "expires_in": seconds });
+    respond("application/json", answer.to_string().into_bytes(), Noted::default())
+}
+
+/// Open to this machine, as monitoring agents expect; for everybody else behind a password or a token.
+async fn metrics_page(
+    State(gateway): State<Gateway>,
+    Extension(peer): Extension<Peer>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    if !is_local(&peer) && gateway.caller(&headers, query.as_deref(), &peer).await.is_none() {
+        return unauthorized();
+    }
+    respond(OPEN_METRICS, metrics::render(&gateway).into_bytes(), Noted::default())
+}
+
+fn is_local(peer: &Peer) -> bool {
+    peer.uid.is_some() || peer.address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
+}
+
+impl Gateway {
+    /// Who sends a request, if anybody that we know.
+    pub(super) async fn caller(&self, headers: &HeaderMap, query: Option<&str>, peer: &Peer) -> Option<Arc<Principal>> {
+        let (view, now) = (self.ledger.view(), self.ledger.world().now());
+        if let Some(session) = session_in(headers, query) {
+            return self.accounts.authenticate(&view, &session, now).ok();
+        }
+        let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, credentials) = authorization.split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return self.tokens.authenticate(&view, credentials.trim(), now).ok();
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = Zeroizing::new(BASE64.decode(credentials.trim()).ok()?);
+        let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        self.accounts.basic(name, password, peer).await.ok()
+    }
+}
+
+/// The session in the cookie or in the query.
+fn session_in(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok()).unwrap_or_default();
+    let pairs = cookies.split(';').chain(query.unwrap_or_default().split('&'));
+    let mut named = pairs.filter_map(|pair| pair.trim().split_once('='));
+    let (_, session) = named.find(|(name, _)| *name == SESSION)?;
+    // The one character of a reference that clients escape.
+    Some(session.replace("%3A", ":").replace("%3a", ":"))
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut response = text(StatusCode::UNAUTHORIZED, "a session, a name and password, or a token is needed\n");
+    let challenge = HeaderValue::from_static("Basic realm=\"xenledger\", charset=\"UTF-8\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
