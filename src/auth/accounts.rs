@@ -71,6 +71,15 @@ impl Accounts {
         self.begin(&whose, originator, peer, auth).await
     }
 
+    /// A secret's value, for a caller who may read it; `None` once it was erased.
+    pub async fn reveal(&self, id: Ref) -> Result<Option<Value>, ApiError> {
+        let sealed = self.secrets.secret(id).await.map_err(|error| {
+            tracing::error!(%error, "a secret could not be read");
+            codes::INTERNAL_ERROR("the secret cannot be read now")
+        })?;
+        Ok(sealed.map(|sealed| Value::from(String::from_utf8_lossy(&sealed.value).as_ref())))
+    }
+
     /// The caller of a request that carries a name and a password of its own.
     pub async fn basic(&self, name: &str, password: &str, peer: &Peer) -> Result<Arc<Principal>, ApiError> {
         let whose = self.check(name, password, peer, "http.basic").await?;

@@ -1,6 +1,7 @@
 //! `xenledger serve`: starts the parts in the order of the data's way, and
 //! stops them in the opposite one.
 
+use crate::auth::token::Tokens;
 use crate::auth::{Accounts, password};
 use crate::command::bootstrap;
 use crate::command::{Command, Intent, Principal};
@@ -105,7 +106,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     reconcile(&args, &ledger, published, &stop)?;
     let closing = ledger.clone();
-    let gateway = Gateway { ledger, subscribers, accounts, registrations: Arc::default(), counts: Default::default() };
+    let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
+    let gateway = Gateway { ledger, subscribers, accounts, registrations: Arc::default(), tokens, counts: Default::default() };
     let connections = listen(&args, &world, gateway, &stop).await?;
     stopped().await?;
     tracing::info!("stopping");

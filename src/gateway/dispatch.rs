@@ -99,6 +99,10 @@ impl Gateway {
         noted: &mut Noted,
     ) -> Result<Answer, ApiError> {
         let message = call.message;
+        if let Some(id) = command::secret::vault_id(&view, &call) {
+            let value = self.accounts.reveal(id?).await?;
+            return value.map(Answer::Value).ok_or_else(|| codes::HANDLE_INVALID("secret", call.reference(0)));
+        }
         if let Some(implied) = message.implied.filter(|_| message.reads() && command::handler(message).is_none()) {
             return read(view, message.class, implied, &call);
         }

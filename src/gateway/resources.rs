@@ -37,7 +37,7 @@ async fn healthz(State(gateway): State<Gateway>) -> Response<Body> {
 }
 
 async fn model() -> Response<Body> {
-    respond("application/json", crate::model::export::model().to_string().into_bytes(), Noted::default())
+    respond("application/json", crate::model::export::export(&[]).to_string().into_bytes(), Noted::default())
 }
 
 async fn errors() -> Response<Body> {

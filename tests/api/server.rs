@@ -51,7 +51,7 @@ impl Server {
         found(&ledger).await;
         let accounts = Accounts::new(ledger.clone(), Vault(tokio::sync::Mutex::new(port)));
         let gateway =
-            Gateway { ledger, subscribers, accounts, registrations: Arc::default(), counts: Default::default() };
+            Gateway { ledger, subscribers, accounts, registrations: Arc::default(), tokens, counts: Default::default() };
         let mut server = Server { gateway, session: String::new() };
         let session = server.call("session.login_with_password", json!(["root", PASSWORD])).await;
         server.session = session.expect("root logs in").as_str().expect("a reference").to_string();
