@@ -105,9 +105,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         begin(&ledger, args.demo).await?;
     }
     reconcile(&args, &ledger, published, &stop)?;
+    let sweeping = accounts.clone();
+    tokio::spawn(async move { sweeping.sweep_for_ever().await });
     let closing = ledger.clone();
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
-    let gateway = Gateway { ledger, subscribers, accounts, registrations: Arc::default(), tokens, counts: Default::default() };
+    let gateway =
+        Gateway { ledger, subscribers, accounts, registrations: Arc::default(), tokens, counts: Default::default() };
     let connections = listen(&args, &world, gateway, &stop).await?;
     stopped().await?;
     tracing::info!("stopping");

@@ -21,8 +21,8 @@ pub mod resources;
 pub mod stream;
 
 use crate::auth::Accounts;
-use crate::auth::token::Tokens;
 pub use crate::auth::Peer;
+use crate::auth::token::Tokens;
 use crate::log::writer::Ledger;
 use crate::subscribe::Subscribers;
 use std::sync::Arc;

@@ -180,8 +180,7 @@ impl<P: Port> Writer<P> {
         let current = Arc::new(view);
         let view = Arc::new(ArcSwap::new(current.clone()));
         let writable = Arc::new(AtomicBool::new(true));
-        let ledger =
-            Ledger { jobs: sender, view: view.clone(), world: world.clone(), writable: writable.clone() };
+        let ledger = Ledger { jobs: sender, view: view.clone(), world: world.clone(), writable: writable.clone() };
         let writer = Writer {
             port,
             term,
