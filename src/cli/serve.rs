@@ -105,8 +105,6 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         begin(&ledger, args.demo).await?;
     }
     reconcile(&args, &ledger, published, &stop)?;
-    let sweeping = accounts.clone();
-    tokio::spawn(async move { sweeping.sweep_for_ever().await });
     let closing = ledger.clone();
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
     let gateway =

@@ -306,9 +306,9 @@ class! {
         /// Its record as it was at its last start.
         fn get_boot_record(self: Ref<VM>) -> Record<VM> as read_only, task, deprecated;
         /// Fail with the reason if it cannot move like this.
-        fn assert_can_migrate(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>>) -> Void as vm_power_admin ![LICENCE_RESTRICTION], task;
+        fn assert_can_migrate(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>> = {}) -> Void as vm_power_admin ![LICENCE_RESTRICTION], task;
         /// Move it to a host of this or another pool, disks included where mapped.
-        fn migrate_send(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>>, vdi_format_map: Map<Ref<VDI>, String>) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, LICENCE_RESTRICTION], task;
+        fn migrate_send(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>> = {}, vdi_format_map: Map<Ref<VDI>, String>) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, LICENCE_RESTRICTION], task;
         /// Largest `memory_static_max` that fits into so many bytes, overhead included.
         fn maximise_memory(self: Ref<VM>, total: Int, approximate: Bool) -> Int as read_only, task;
         /// Send it a trigger of the virtual hardware, such as `power`.
@@ -403,7 +403,7 @@ class! {
         /// No longer possible.
         fn snapshot_with_quiesce(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, VM_SNAPSHOT_WITH_QUIESCE_FAILED, VM_SNAPSHOT_WITH_QUIESCE_TIMEOUT, VM_SNAPSHOT_WITH_QUIESCE_PLUGIN_DEOS_NOT_RESPOND, VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED], task, removed;
         /// Take a snapshot of its disks, the ones listed left out; it may be running.
-        fn snapshot(vm: Ref<VM>, new_name: String, ignore_vdis: Set<Ref<VDI>>) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED], task;
+        fn snapshot(vm: Ref<VM>, new_name: String, ignore_vdis: Set<Ref<VDI>> = {}) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED], task;
     }
 }
 

@@ -347,7 +347,7 @@ class! {
         fn set_property(self: Ref<Bond>, name: String, value: String) -> Void as pool_operator, task;
         fn set_mode(self: Ref<Bond>, value: bond_mode) -> Void as pool_operator, task;
         fn destroy(self: Ref<Bond>) -> Void as pool_operator, task;
-        fn create(network: Ref<network>, members: Set<Ref<PIF>>, MAC: String, mode: bond_mode, properties: Map<String, String>) -> Ref<Bond> as pool_operator, task;
+        fn create(network: Ref<network>, members: Set<Ref<PIF>>, MAC: String, mode: bond_mode, properties: Map<String, String> = {}) -> Ref<Bond> as pool_operator, task;
     }
 }
 
@@ -387,7 +387,7 @@ class! {
     }
     messages {
         fn destroy(self: Ref<tunnel>) -> Void as pool_operator, task;
-        fn create(transport_PIF: Ref<PIF>, network: Ref<network>, protocol: tunnel_protocol) -> Ref<tunnel> as pool_operator ![OPENVSWITCH_NOT_ACTIVE, TRANSPORT_PIF_NOT_CONFIGURED, IS_TUNNEL_ACCESS_PIF], task;
+        fn create(transport_PIF: Ref<PIF>, network: Ref<network>, protocol: tunnel_protocol = gre) -> Ref<tunnel> as pool_operator ![OPENVSWITCH_NOT_ACTIVE, TRANSPORT_PIF_NOT_CONFIGURED, IS_TUNNEL_ACCESS_PIF], task;
     }
 }
 

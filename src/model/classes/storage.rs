@@ -122,9 +122,9 @@ class! {
         /// Say whether several hosts can use it; refused while it is connected to several.
         fn set_shared(sr: Ref<SR>, value: Bool) -> Void as pool_operator, task;
         /// Look for repositories at an address; answers what was found.
-        fn probe_ext(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String>) -> Set<Record<probe_result>> as pool_operator, task;
+        fn probe_ext(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> Set<Record<probe_result>> as pool_operator, task;
         /// Look for repositories at an address; answers text in the driver's own form.
-        fn probe(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String>) -> String as pool_operator, task;
+        fn probe(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> String as pool_operator, task;
         /// Compare with what is really there, and record disks that came or went.
         fn scan(sr: Ref<SR>) -> Void as vm_power_admin, task;
         /// List the kinds of storage that there are drivers for.
@@ -137,12 +137,12 @@ class! {
         /// Forget the repository and destroy what is in it. Refused with SR_HAS_PBD while a host is connected.
         fn destroy(sr: Ref<SR>) -> Void as pool_operator ![SR_HAS_PBD], task;
         /// Make the repository without recording it; use `create`.
-        fn make(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, sm_config: Map<String, String>) -> String as pool_operator, task, deprecated;
+        fn make(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, sm_config: Map<String, String> = {}) -> String as pool_operator, task, deprecated;
         /// Record a repository that exists; hosts are connected by `PBD.create`.
-        fn introduce(uuid: String, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String>) -> Ref<SR> as pool_operator, task;
+        fn introduce(uuid: String, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator, task;
         /// Make a repository, record it and connect the host (every host, if shared). SR_UNKNOWN_DRIVER for a type
         /// without driver.
-        fn create(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String>) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER], task;
+        fn create(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER], task;
     }
 }
 
