@@ -76,6 +76,8 @@ pub enum Action {
     /// Make and remove disks, in that order, all or none; while the machine stands still, if there is one.
     Disks {
         machine: Option<Ref>,
+        /// The machine does not go on afterwards: it is ended, hard, before its disks go.
+        ends: bool,
         work: Vec<Disk>,
         options: Texts,
     },

@@ -75,7 +75,7 @@ const PLANS: &[(&str, Planner)] = &[
     ("VM.checkpoint", disks_standing_still),
     ("VM.clone", disks),
     ("VM.copy", disks),
-    ("VM.revert", disks),
+    ("VM.revert", revert),
     ("VM.provision", disks),
     ("VM.destroy", disks),
     ("VDI.create", disks),
@@ -284,6 +284,20 @@ fn disks(order: &Order<'_>) -> Result<Action, ApiError> {
     work_on_disks(order, None)
 }
 
+/// The task is about the snapshot; what it was made of ends, if it runs, and gets other disks.
+fn revert(order: &Order<'_>) -> Result<Action, ApiError> {
+    let vm = order.vm()?.get(VM::snapshot_of);
+    let reverted = order.view.find::<VM>(vm).ok_or_else(|| codes::HANDLE_INVALID("VM", vm))?;
+    if !matches!(reverted.get(VM::power_state), "Running" | "Paused") {
+        return disks(order);
+    }
+    let machine = order.machine_of(vm)?;
+    Ok(match work_on_disks(order, Some(machine))? {
+        Action::Disks { machine, work, options, .. } => Action::Disks { machine, ends: true, work, options },
+        _ => Action::Shutdown { machine, how: Manner::Hard },
+    })
+}
+
 fn work_on_disks(order: &Order<'_>, machine: Option<Ref>) -> Result<Action, ApiError> {
     if order.disks.is_empty() {
         return Ok(Action::Nothing);
@@ -300,7 +314,7 @@ fn work_on_disks(order: &Order<'_>, machine: Option<Ref>) -> Result<Action, ApiE
             operation::DiskWork::Remove => DiskWork::Remove,
         },
     });
-    Ok(Action::Disks { machine, work: work.collect(), options: options(order) })
+    Ok(Action::Disks { machine, ends: false, work: work.collect(), options: options(order) })
 }
 
 /// What the object says to its driver.

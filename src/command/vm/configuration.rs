@@ -297,6 +297,11 @@ pub fn set_protection_policy(_: &mut Draft, _: &Call) -> Answer {
     Err(codes::MESSAGE_REMOVED())
 }
 
+/// `console.create(args)`, `console.destroy(self)`: a machine that runs has one, and no other has.
+pub fn consoles_come_with_domains(_: &mut Draft, _: &Call) -> Answer {
+    Err(codes::OPERATION_NOT_ALLOWED("consoles come and go with the machine that runs"))
+}
+
 /// `VM.update_allowed_operations(self)`
 pub fn update_allowed_operations(draft: &mut Draft, call: &Call) -> Answer {
     allowed::refresh(draft, call.reference(0))?;

@@ -53,6 +53,7 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("VM.copy", copies::copy),
     ("VM.snapshot", copies::snapshot),
     ("VM.checkpoint", copies::checkpoint),
+    ("VM.snapshot_with_quiesce", copies::snapshot_with_quiesce),
     ("VM.revert", revert::revert),
     ("VM.provision", provision::provision),
     ("VM.set_is_a_template", provision::set_is_a_template),
@@ -103,6 +104,8 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("VM.set_bios_strings", configuration::set_bios_strings),
     ("VM.set_protection_policy", configuration::set_protection_policy),
     ("VM.copy_bios_strings", configuration::copy_bios_strings),
+    ("console.create", configuration::consoles_come_with_domains),
+    ("console.destroy", configuration::consoles_come_with_domains),
     ("VM.update_allowed_operations", configuration::update_allowed_operations),
 ];
 

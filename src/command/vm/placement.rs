@@ -2,8 +2,9 @@
 //! chosen. Reads one view; decides nothing but the place.
 
 use super::{boot, memory};
+use crate::command::storage::vbd;
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, PBD, PIF, SR, VBD, VDI, VIF, VM, host, host_metrics, network};
+use crate::model::{PBD, PIF, SR, VBD, VDI, VIF, VM, host, host_metrics, network};
 use crate::value::Ref;
 use crate::views::{Object, View};
 use std::cmp::Reverse;
@@ -113,23 +114,7 @@ pub fn assert_disks_free(view: &View, vm: Ref) -> Result<(), ApiError> {
     for vbd in view.far(VM::VBDs, vm) {
         let Some(device) = view.find::<VBD>(vbd) else { continue };
         let Some(disk) = view.find::<VDI>(device.get(VBD::VDI)) else { continue };
-        let writes = device.get(VBD::mode) == "RW";
-        if writes && disk.get(VDI::read_only) {
-            return Err(codes::VDI_READONLY(disk.reference));
-        }
-        let others = view.far(VDI::VBDs, disk.reference).into_iter().filter(|other| *other != vbd);
-        let mut held = others.filter_map(|other| view.find::<VBD>(other)).filter(|other| holds(view, other));
-        if !disk.get(VDI::sharable) && held.any(|other| writes || other.get(VBD::mode) == "RW") {
-            return Err(codes::VDI_IN_USE(disk.reference, "attach"));
-        }
+        vbd::check_sharing(view, vbd, disk, device.get(VBD::mode), "attach")?;
     }
     Ok(())
-}
-
-/// Whether an attachment holds its disk now or is about to.
-fn holds(view: &View, device: &Object) -> bool {
-    let machine = view.object(ClassId::VM, device.get(VBD::VM));
-    let suspended = machine.is_some_and(|machine| machine.get(VM::power_state) == "Suspended");
-    let coming = !device.get(VBD::current_operations).is_empty();
-    coming || device.get(VBD::currently_attached) && !suspended
 }

@@ -123,7 +123,10 @@ pub fn reach(
             let memory = running(state, *machine)?.memory;
             vec![made(image, memory, memory, mark), Entry::Machine(*machine, None)]
         }
-        Action::Disks { machine, work, .. } => reach_disks(state, mark, *machine, work)?,
+        Action::Disks { machine, ends, work, .. } => {
+            let ended = machine.filter(|_| *ends).map(|machine| Entry::Machine(machine, None));
+            ended.into_iter().chain(reach_disks(state, mark, *machine, work)?).collect()
+        }
         Action::Resize { disk, bytes } => {
             let stored = state.disks.get(&disk.disk).cloned();
             let stored = stored.unwrap_or_else(|| foreign(disk, *bytes));
