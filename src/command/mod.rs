@@ -21,6 +21,7 @@ pub mod host;
 pub mod message;
 pub mod network;
 pub mod operation;
+pub mod refused;
 pub mod secret;
 pub mod session;
 pub mod storage;

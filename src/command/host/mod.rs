@@ -22,20 +22,6 @@ const SETTING_MAX: usize = 64 * 1024;
 /// Characters of a host's name, as DNS has it.
 const HOSTNAME_MAX: usize = 63;
 
-/// What a host can only be asked where it stands: its kernel's and its daemons' messages, files, keys. The gateway
-/// answers these, from the driver.
-pub const OUTSIDE: &[&str] = &[
-    "host.dmesg",
-    "host.dmesg_clear",
-    "host.get_log",
-    "host.send_debug_keys",
-    "host.bugreport_upload",
-    "host.get_server_certificate",
-    "host.get_system_status_capabilities",
-    "host.call_plugin",
-    "host.call_extension",
-];
-
 pub const HANDLERS: &[(&str, Handler)] = &[
     ("host.enable", enable),
     ("host.disable", disable),

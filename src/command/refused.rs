@@ -1,0 +1,233 @@
+//! The messages that answer `NOT_IMPLEMENTED`, and why. A message that is
+//! neither implied, nor bound, nor listed here fails a test: nothing is left
+//! out by accident.
+
+/// A reason, and the messages that it keeps from being served: one by name, or all that a class declares.
+pub struct Refused {
+    pub why: &'static str,
+    pub messages: &'static [&'static str],
+}
+
+/// Every refusal by design.
+pub const REFUSED: &[Refused] = &[
+    Refused {
+        why: "one server has one pool, and the pool one coordinator",
+        messages: &[
+            "pool.join",
+            "pool.join_force",
+            "pool.emergency_transition_to_master",
+            "pool.emergency_reset_master",
+            "pool.rotate_secret",
+            "pool.sync_trusted_certificates_from",
+            "host.declare_dead",
+            "host.migrate_receive",
+        ],
+    },
+    Refused {
+        why: "high availability and its redo log need shared storage; every event is durable without",
+        messages: &["pool.enable_ha", "pool.enable_redo_log", "pool.disable_redo_log"],
+    },
+    Refused {
+        why: "there is no workload balancing server",
+        messages: &["pool.initialize_wlb", "pool.deconfigure_wlb", "pool.send_wlb_configuration"],
+    },
+    Refused {
+        why: "users are the server's own; there is no directory",
+        messages: &[
+            "pool.enable_external_auth",
+            "pool.disable_external_auth",
+            "pool.external_auth_set_ldaps",
+            "host.enable_external_auth",
+            "host.disable_external_auth",
+            "host.external_auth_set_ldaps",
+        ],
+    },
+    Refused {
+        why: "certificates are files of the data folder",
+        messages: &[
+            "pool.install_ca_certificate",
+            "pool.uninstall_ca_certificate",
+            "pool.certificate_install",
+            "pool.certificate_uninstall",
+            "pool.crl_install",
+            "pool.crl_uninstall",
+            "pool.install_trusted_certificate",
+            "pool.uninstall_trusted_certificate",
+            "pool.enable_tls_verification",
+            "host.emergency_disable_tls_verification",
+            "host.emergency_reenable_tls_verification",
+            "host.get_server_certificate",
+            "host.install_server_certificate",
+            "host.refresh_server_certificate",
+            "host.reset_server_certificate",
+            "host.emergency_reset_server_certificate",
+        ],
+    },
+    Refused {
+        why: "the host's packages are the distribution's to update",
+        messages: &[
+            "pool.sync_updates",
+            "pool.configure_repository_proxy",
+            "pool.disable_repository_proxy",
+            "host.apply_updates",
+            "host.emergency_clear_mandatory_guidance",
+            "host.rescan_drivers",
+            "Host_driver.*",
+            "Driver_variant.*",
+            "Repository.*",
+            "pool_patch.*",
+            "pool_update.*",
+            "host_patch.*",
+        ],
+    },
+    Refused { why: "there are no licences", messages: &["host.license_add", "host.license_remove"] },
+    Refused {
+        why: "the host itself, its processes, files and clock are its operator's",
+        messages: &[
+            "host.set_servertime",
+            "host.set_sched_gran",
+            "host.call_plugin",
+            "host.call_extension",
+            "host.shutdown_agent",
+            "host.restart_agent",
+            "host.reboot",
+            "host.shutdown",
+            "host.get_system_status_capabilities",
+            "host.bugreport_upload",
+            "host.send_debug_keys",
+            "host.dmesg",
+            "host.dmesg_clear",
+            "host.get_log",
+            "host.management_reconfigure",
+            "host.local_management_reconfigure",
+            "host.management_disable",
+            "pool.management_reconfigure",
+            "host_crashdump.*",
+            "crashdump.*",
+        ],
+    },
+    Refused {
+        why: "nothing is sent to anybody unasked",
+        messages: &["pool.reset_telemetry_uuid", "pool.send_test_post", "pool.test_archive_target"],
+    },
+    Refused {
+        why: "measured values are read at /metrics",
+        messages: &[
+            "host.get_data_sources",
+            "host.record_data_source",
+            "host.query_data_source",
+            "host.forget_data_source_archives",
+            "host.backup_rrds",
+        ],
+    },
+    Refused {
+        why: "a cache is chosen host by host",
+        messages: &["pool.enable_local_storage_caching", "pool.disable_local_storage_caching"],
+    },
+    Refused { why: "a file of another server's sessions", messages: &["session.create_from_db_file"] },
+    Refused {
+        why: "devices of the host are not handed to machines yet",
+        messages: &[
+            "PCI.*",
+            "PGPU.*",
+            "GPU_group.*",
+            "VGPU.*",
+            "PUSB.*",
+            "USB_group.*",
+            "VUSB.*",
+            "VTPM.*",
+            "network_sriov.*",
+        ],
+    },
+    Refused {
+        why: "the product behind it is not part of this server",
+        messages: &[
+            "Cluster.*",
+            "Cluster_host.*",
+            "PVS_site.*",
+            "PVS_server.*",
+            "PVS_proxy.*",
+            "SDN_controller.*",
+            "LVHD.*",
+            "DR_task.*",
+            "Observer.*",
+            "Caller.*",
+            "Rate_limit.*",
+        ],
+    },
+    Refused { why: "removed from the published model", messages: &["VMPP.*"] },
+];
+
+/// Why a message is refused, if it is.
+pub fn why(full_name: &str) -> Option<&'static str> {
+    let class = full_name.split_once('.').map(|(class, _)| class).unwrap_or_default();
+    let meant = |listed: &&&str| **listed == full_name || listed.strip_suffix(".*") == Some(class);
+    REFUSED.iter().find(|refused| refused.messages.iter().any(|listed| meant(&listed))).map(|refused| refused.why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ClassId, Lifecycle, MODEL};
+
+    /// Served by the gateway, which asks others than the writer.
+    const ELSEWHERE: [&str; 4] = [
+        "session.login_with_password",
+        "session.slave_local_login_with_password",
+        "session.change_password",
+        "user.set_password",
+    ];
+
+    /// Classes whose messages are not all decided on yet.
+    const OPEN: &[ClassId] = &[
+        ClassId::event,
+        ClassId::message,
+        ClassId::blob,
+        ClassId::VM,
+        ClassId::VM_appliance,
+        ClassId::VMSS,
+        ClassId::SR,
+        ClassId::VDI,
+        ClassId::network,
+        ClassId::VIF,
+        ClassId::PIF,
+        ClassId::Bond,
+        ClassId::VLAN,
+        ClassId::tunnel,
+    ];
+
+    fn is_bound(message: &crate::model::Message) -> bool {
+        message.implied.is_some()
+            || crate::command::handler(message).is_some()
+            || crate::command::reader(message).is_some()
+            || ELSEWHERE.contains(&message.full_name)
+    }
+
+    #[test]
+    fn every_message_is_served_or_refused_for_a_reason() {
+        // VLANs of the pool are the networks' to decide.
+        let open =
+            |message: &crate::model::Message| OPEN.contains(&message.class) || message.name.starts_with("create_VLAN");
+        let forgotten: Vec<&str> = MODEL
+            .messages
+            .iter()
+            .filter(|message| message.lifecycle != Lifecycle::Removed && !is_bound(message))
+            .filter(|message| why(message.full_name).is_none() && !open(message))
+            .map(|message| message.full_name)
+            .collect();
+        assert!(forgotten.is_empty(), "neither served nor refused: {forgotten:?}");
+    }
+
+    #[test]
+    fn what_is_listed_exists_and_is_not_served() {
+        for listed in REFUSED.iter().flat_map(|refused| refused.messages) {
+            match listed.strip_suffix(".*") {
+                Some(class) => assert!(MODEL.class(class).is_some(), "{listed}"),
+                None => {
+                    let message = MODEL.message(listed).unwrap_or_else(|| panic!("{listed} is no message"));
+                    assert!(!is_bound(message), "{listed} is served");
+                }
+            }
+        }
+    }
+}
