@@ -200,7 +200,7 @@ impl<'a> Draft<'a> {
                 self.assert_whole(class, after);
                 let defaults = default_record(class);
                 let mut values: Vec<(usize, Value)> = (0..defs.len())
-                    .filter(|index| after.record[*index] != defaults[*index])
+                    .filter(|index| !defs[*index].flags.volatile && after.record[*index] != defaults[*index])
                     .map(|index| (index, after.record[index].clone()))
                     .collect();
                 values.sort_by_key(|(index, _)| defs[*index].name);
@@ -208,7 +208,8 @@ impl<'a> Draft<'a> {
             }
             (Some(before), Some(after)) => {
                 self.assert_whole(class, after);
-                fields.retain(|index| before.record[*index] != after.record[*index]);
+                // What is only measured is not part of what happened.
+                fields.retain(|index| !defs[*index].flags.volatile && before.record[*index] != after.record[*index]);
                 fields.sort_by_key(|index| defs[*index].name);
                 let deltas =
                     fields.iter().map(|index| (*index, Delta::between(&before.record[*index], &after.record[*index])));

@@ -15,7 +15,7 @@ class! {
         /// The local user, if the login was not a subject's; otherwise null.
         RO this_user: Ref<user>;
         /// When the session made its last call.
-        RO last_active: DateTime;
+        RO last_active: DateTime, volatile;
         /// True for a login between hosts of one pool.
         RO pool: Bool;
         /// Keys and values for clients to use; every key is kept.
@@ -143,7 +143,7 @@ class! {
         /// Longer text for people.
         RO name_description: String = "";
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<task_allowed_operations> = {};
+        RO allowed_operations: Set<task_allowed_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, task_allowed_operations> = {};
         /// When it was accepted.
@@ -386,20 +386,33 @@ class! {
         RW name_label: String = "", prototyped;
         /// Longer text for people.
         RW name_description: String = "", prototyped;
+        /// What the client calls itself; empty for any.
         CO user_agent: String = "", prototyped;
+        /// Where it calls from; empty for anywhere.
         CO client_ip: String = "", prototyped;
-        RO last_access: DateTime = epoch, prototyped;
+        /// When it last called; the epoch if never.
+        RO last_access: DateTime = epoch, prototyped, volatile;
+        /// Names to count it under.
         RO groups: Set<String> = {}, prototyped;
+        /// Its limit; null for none.
         RO rate_limit: Ref<Rate_limit> = null, prototyped;
+        /// True if the server recorded it by itself.
         RO auto_registered: Bool = false, prototyped;
     }
     messages {
+        /// What every client used.
         fn query_all_usage() -> Set<Set<String>> as pool_operator, task, prototyped;
+        /// How often the clients of a group called.
         fn query_group_call_count(group: String) -> Int as pool_operator, task, prototyped;
+        /// How much of their limits the clients of a group used.
         fn query_group_token_usage(group: String) -> Float as pool_operator, task, prototyped;
+        /// How often it called.
         fn query_call_count(self: Ref<Caller>) -> Int as pool_operator, task, prototyped;
+        /// How much of its limit it used.
         fn query_token_usage(self: Ref<Caller>) -> Float as pool_operator, task, prototyped;
+        /// Count it under a name no longer.
         fn remove_group(self: Ref<Caller>, group: String) -> Void as pool_operator, task, prototyped;
+        /// Count it under a name.
         fn add_group(self: Ref<Caller>, group: String) -> Void as pool_operator, task, prototyped;
     }
 }
@@ -414,14 +427,21 @@ class! {
         RW name_label: String = "", prototyped;
         /// Longer text for people.
         RW name_description: String = "", prototyped;
+        /// The clients that share it.
         RO callers: Set<Ref<Caller>> => Caller.rate_limit, prototyped;
+        /// How many calls may come at once.
         CO burst_size: Float = 0.0, prototyped;
+        /// How many calls a second are allowed in the long run.
         CO fill_rate: Float = 0.0, prototyped;
     }
     messages {
+        /// Set how many calls a second are allowed in the long run.
         fn set_fill_rate(self: Ref<Rate_limit>, value: Float) -> Void as pool_admin, task, prototyped;
+        /// Set how many calls may come at once.
         fn set_burst_size(self: Ref<Rate_limit>, value: Float) -> Void as pool_admin, task, prototyped;
+        /// Let a client share it no longer.
         fn remove_caller(self: Ref<Rate_limit>, caller: Ref<Caller>) -> Void as pool_admin, task, prototyped;
+        /// Let a client share it.
         fn add_caller(self: Ref<Rate_limit>, caller: Ref<Caller>) -> Void as pool_admin, task, prototyped;
     }
 }

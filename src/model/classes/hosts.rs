@@ -26,7 +26,7 @@ class! {
         /// Bytes that the hypervisor keeps for itself.
         RO memory_overhead: Int = 0;
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<host_allowed_operations> = {};
+        RO allowed_operations: Set<host_allowed_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, host_allowed_operations> = {};
         /// First part of the API's version.
@@ -372,14 +372,19 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The host that crashed.
         CO host: Ref<host>;
+        /// When it crashed.
         RO timestamp: DateTime;
+        /// Length of the dump, in bytes.
         RO size: Int;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
+        /// Send the dump to a server.
         fn upload(self: Ref<host_crashdump>, url: String, options: Map<String, String>) -> Void as pool_operator, task;
+        /// Remove the dump.
         fn destroy(self: Ref<host_crashdump>) -> Void as pool_operator, task;
     }
 }
@@ -394,17 +399,25 @@ class! {
         CO name_label: String = "";
         /// Longer text for people.
         CO name_description: String = "";
+        /// Version of the update.
         CO version: String;
+        /// The host that has it.
         CO host: Ref<host>;
+        /// True if it is in effect.
         RO applied: Bool;
+        /// When it was applied.
         RO timestamp_applied: DateTime;
+        /// Length of the update's file, in bytes.
         RO size: Int;
+        /// The update itself; null if unknown.
         CO pool_patch: Ref<pool_patch> = null;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
+        /// Apply the update; answers what it printed.
         fn apply(self: Ref<host_patch>) -> String as pool_operator, task, deprecated;
+        /// Forget that the host has the update's file.
         fn destroy(self: Ref<host_patch>) -> Void as pool_operator, task, deprecated;
     }
 }
@@ -418,11 +431,11 @@ class! {
         /// Bytes of memory in the host.
         RO memory_total: Int;
         /// Bytes that are not in use; `host.compute_free_memory` says it better.
-        RO memory_free: Int = 0, removed;
+        RO memory_free: Int = 0, removed, volatile;
         /// True if the host was heard from lately.
         RO live: Bool;
         /// When the figures were measured.
-        RO last_updated: DateTime;
+        RO last_updated: DateTime, volatile;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
@@ -455,7 +468,7 @@ class! {
         /// What it can do, as bits in hexadecimal.
         RO features: String;
         /// Share of its time in use, 0 to 1; measured.
-        RO utilisation: Float;
+        RO utilisation: Float, volatile;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
@@ -471,9 +484,13 @@ class! {
         CO name_label: String = "";
         /// Longer text for people.
         CO name_description: String = "";
+        /// True if it is on.
         RO enabled: Bool = false;
+        /// True if it is not meant for production.
         CO experimental: Bool = false;
+        /// Its version.
         CO version: String = "1.0";
+        /// The host that has it.
         RO host: Ref<host>;
     }
 }
@@ -488,14 +505,23 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Name of an authority; empty for a host's own.
         RO name: String = "";
+        /// Whose it is: an authority's, a host's, a host's between hosts, or one that is pinned.
         RO r#type: certificate_type = host;
+        /// The host that it belongs to; null for one of the pool.
         CO host: Ref<host> = null;
+        /// From when it is valid.
         CO not_before: DateTime = epoch;
+        /// Until when it is valid.
         CO not_after: DateTime = epoch;
+        /// Same as `fingerprint_sha256`.
         CO fingerprint: String = "", deprecated;
+        /// Its SHA-256, in pairs of hexadecimal digits.
         CO fingerprint_sha256: String = "", prototyped;
+        /// Its SHA-1, in pairs of hexadecimal digits.
         CO fingerprint_sha1: String = "", prototyped;
+        /// What it is trusted for; empty for everything.
         CO purpose: Set<certificate_purpose> = {}, prototyped;
     }
 }
@@ -506,19 +532,31 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String, prototyped;
+        /// The host that has it.
         CO host: Ref<host> = null, prototyped;
+        /// Name of the driver.
         RO name: String, prototyped;
+        /// Name of the device, for people.
         RO friendly_name: String, prototyped;
+        /// Its variants.
         RO variants: Set<Ref<Driver_variant>> => Driver_variant.driver, prototyped;
+        /// The variant in use; null if none.
         RO active_variant: Ref<Driver_variant>, prototyped;
+        /// The variant to use from the next start; null if none.
         RO selected_variant: Ref<Driver_variant>, prototyped;
+        /// Kind of device.
         RO r#type: String, prototyped;
+        /// Longer text about it.
         RO description: String, prototyped;
+        /// What else there is to know.
         RO info: String, prototyped;
     }
     messages {
+        /// Look for drivers again.
         fn rescan(host: Ref<host>) -> Void as pool_admin, task, prototyped;
+        /// Use no variant, from the next start.
         fn deselect(self: Ref<Host_driver>) -> Void as pool_admin, task, prototyped;
+        /// Use a variant, from the next start.
         fn select(self: Ref<Host_driver>, variant: Ref<Driver_variant>) -> Void as pool_admin, task, prototyped;
     }
 }
@@ -529,14 +567,21 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String, prototyped;
+        /// Name of the variant.
         RO name: String, prototyped;
+        /// The driver that it is a variant of.
         RO driver: Ref<Host_driver>, prototyped;
+        /// Its version.
         RO version: String, prototyped;
+        /// True if the host has a device for it.
         RO hardware_present: Bool, prototyped;
+        /// The highest is the best choice.
         RO priority: Float, prototyped;
+        /// How far it is tested.
         RO status: String, prototyped;
     }
     messages {
+        /// Use it, from the next start.
         fn select(self: Ref<Driver_variant>) -> Void as pool_admin, task, prototyped;
     }
 }
@@ -545,15 +590,21 @@ class! {
     /// A measured figure and how to read it. Not stored as an object.
     data_source, nothing_implied, no_events;
     fields {
-        /// Name for people; need not be unique.
+        /// Name to ask for it with.
         RO name_label: String = "";
         /// Longer text for people.
         RO name_description: String = "";
+        /// True if it is being kept.
         RO enabled: Bool;
+        /// True if it is kept unless somebody says otherwise.
         RO standard: Bool;
+        /// Unit of the figure.
         RO units: String;
+        /// Lowest value that it can have.
         RO min: Float;
+        /// Highest value that it can have.
         RO max: Float;
+        /// Latest value.
         RO value: Float;
     }
 }

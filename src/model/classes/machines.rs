@@ -22,7 +22,7 @@ class! {
         /// Identifies the object; never used again for another.
         RO uuid: String;
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<vm_operations> = {};
+        RO allowed_operations: Set<vm_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, vm_operations> = {};
         /// Name for people; need not be unique.
@@ -418,7 +418,7 @@ class! {
         /// How many processors it has now.
         RO VCPUs_number: Int;
         /// Share of time that each processor is in use, 0 to 1; no longer measured.
-        RO VCPUs_utilisation: Map<Int, Float> = {}, removed;
+        RO VCPUs_utilisation: Map<Int, Float> = {}, removed, volatile;
         /// The host's processor that each of its processors runs on.
         RO VCPUs_CPU: Map<Int, Int>;
         /// How its processors are scheduled now.
@@ -432,7 +432,7 @@ class! {
         /// When it was made.
         RO install_time: DateTime;
         /// When this was measured.
-        RO last_updated: DateTime;
+        RO last_updated: DateTime, volatile;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         /// True if its hardware is fully virtual.
@@ -478,7 +478,7 @@ class! {
         /// What else the agent says, by key.
         RO other: Map<String, String>;
         /// When the agent last changed something.
-        RO last_updated: DateTime;
+        RO last_updated: DateTime, volatile;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
         /// True if the agent was heard from since the machine started.
@@ -568,22 +568,37 @@ class! {
         RW name_label: String = "";
         /// Longer text for people.
         RW name_description: String = "";
+        /// True if snapshots are taken.
         RW enabled: Bool = true;
+        /// What is taken: the disks, or memory as well.
         CO r#type: vmss_type;
+        /// How many are kept of each machine; the oldest goes first.
         CO retained_snapshots: Int = 7;
+        /// How often.
         CO frequency: vmss_frequency;
+        /// When: `min`, `hour`, `days`.
         CO schedule: Map<String, String> = {};
+        /// When it last ran; the epoch if never.
         RO last_run_time: DateTime = epoch;
+        /// The machines that it takes snapshots of.
         RO VMs: Set<Ref<VM>> => VM.snapshot_schedule;
     }
     messages {
+        /// Choose what is taken.
         fn set_type(self: Ref<VMSS>, value: vmss_type) -> Void as pool_operator, task;
+        /// Correct when it last ran.
         fn set_last_run_time(self: Ref<VMSS>, value: DateTime) -> Void as local_root, task;
+        /// Remove one part of the time.
         fn remove_from_schedule(self: Ref<VMSS>, key: String) -> Void as pool_operator, task;
+        /// Add one part of the time.
         fn add_to_schedule(self: Ref<VMSS>, key: String, value: String) -> Void as pool_operator, task;
+        /// Set the time; it must fit the frequency.
         fn set_schedule(self: Ref<VMSS>, value: Map<String, String>) -> Void as pool_operator, task;
+        /// Choose how often.
         fn set_frequency(self: Ref<VMSS>, value: vmss_frequency) -> Void as pool_operator, task;
+        /// Choose how many are kept of each machine.
         fn set_retained_snapshots(self: Ref<VMSS>, value: Int) -> Void as pool_operator, task;
+        /// Take the snapshots now.
         fn snapshot_now(vmss: Ref<VMSS>) -> String as pool_operator, task;
     }
 }
@@ -602,18 +617,26 @@ class! {
         /// Longer text for people.
         RW name_description: String = "";
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<vm_appliance_operation> = {};
+        RO allowed_operations: Set<vm_appliance_operation> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, vm_appliance_operation> = {};
+        /// Its machines.
         RO VMs: Set<Ref<VM>> => VM.appliance;
     }
     messages {
+        /// Bring its machines from a copy of another pool's database into this pool.
         fn recover(self: Ref<VM_appliance>, session_to: Ref<session>, force: Bool) -> Void as read_only ![VM_REQUIRES_SR], task;
+        /// List the repositories that must be there to recover it.
         fn get_SRs_required_for_recovery(self: Ref<VM_appliance>, session_to: Ref<session>) -> Set<Ref<SR>> as read_only, task;
+        /// Fail with the reason if it cannot be recovered.
         fn assert_can_be_recovered(self: Ref<VM_appliance>, session_to: Ref<session>) -> Void as read_only ![VM_REQUIRES_SR], task;
+        /// Ask each machine to shut down, and stop at once those that do not.
         fn shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED], task;
+        /// Stop its machines at once.
         fn hard_shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED], task;
+        /// Ask its machines to shut down, in reverse order.
         fn clean_shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED], task;
+        /// Start its machines in order. OPERATION_PARTIALLY_FAILED if some did not.
         fn start(self: Ref<VM_appliance>, paused: Bool) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED], task;
     }
 }
@@ -631,7 +654,9 @@ class! {
         RW name_label: String = "";
         /// Longer text for people.
         RW name_description: String = "";
+        /// How its machines are placed: anti_affinity spreads them over hosts.
         CO placement: placement_policy = normal, prototyped;
+        /// Its machines.
         RO VMs: Set<Ref<VM>> => VM.groups, prototyped;
     }
 }
@@ -642,10 +667,13 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The repositories that it brought in.
         RO introduced_SRs: Set<Ref<SR>> => SR.introduced_by;
     }
     messages {
+        /// End the recovery and let its repositories go.
         fn destroy(self: Ref<DR_task>) -> Void as pool_operator, task;
+        /// Bring in the repositories found at an address.
         fn create(type: String, device_config: Map<String, String>, whitelist: Set<String>) -> Ref<DR_task> as pool_operator, task;
     }
 }
@@ -656,12 +684,15 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The machine that crashed.
         CO VM: Ref<VM>;
+        /// The disk that holds the dump.
         CO VDI: Ref<VDI>;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
+        /// Remove the dump.
         fn destroy(self: Ref<crashdump>) -> Void as pool_operator, task;
     }
 }
@@ -697,17 +728,24 @@ class! {
         /// Identifies the object; never used again for another.
         RO uuid: String;
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<vtpm_operations> = {};
+        RO allowed_operations: Set<vtpm_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, vtpm_operations> = {};
+        /// The machine that has it.
         CO VM: Ref<VM>;
+        /// The machine that provides it; null for the host.
         RO backend: Ref<VM> = null;
+        /// Who keeps its contents.
         RO persistence_backend: persistence_backend = xapi, prototyped;
+        /// True if a copy of the machine must not have the same contents.
         CO is_unique: Bool = false, prototyped;
+        /// True if its contents are encrypted where they are kept.
         RO is_protected: Bool = false, prototyped;
     }
     messages {
+        /// Remove it; what it protected cannot be opened any more.
         fn destroy(self: Ref<VTPM>) -> Void as vm_admin, task, prototyped;
+        /// Give a machine one; only while Halted.
         fn create(vM: Ref<VM>, is_unique: Bool) -> Ref<VTPM> as vm_admin, task, prototyped;
     }
 }

@@ -20,7 +20,7 @@ class! {
         /// Longer text for people.
         RW name_description: String = "", by(pool_operator);
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<network_operations> = {};
+        RO allowed_operations: Set<network_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, network_operations> = {};
         /// Interfaces of machines on it.
@@ -71,7 +71,7 @@ class! {
         /// Identifies the object; never used again for another.
         RO uuid: String;
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<vif_operations> = {};
+        RO allowed_operations: Set<vif_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, vif_operations> = {};
         /// Its number in the machine, as text: `0` is the first.
@@ -168,11 +168,11 @@ class! {
         /// Identifies the object; never used again for another.
         RO uuid: String;
         /// Kilobytes read per second; no longer measured.
-        RO io_read_kbs: Float = 0.0, removed;
+        RO io_read_kbs: Float = 0.0, removed, volatile;
         /// Kilobytes written per second; no longer measured.
-        RO io_write_kbs: Float = 0.0, removed;
+        RO io_write_kbs: Float = 0.0, removed, volatile;
         /// When this was measured.
-        RO last_updated: DateTime;
+        RO last_updated: DateTime, volatile;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
@@ -298,9 +298,9 @@ class! {
         /// Identifies the object; never used again for another.
         RO uuid: String;
         /// Kilobytes received per second; no longer measured.
-        RO io_read_kbs: Float = 0.0, removed;
+        RO io_read_kbs: Float = 0.0, removed, volatile;
         /// Kilobytes sent per second; no longer measured.
-        RO io_write_kbs: Float = 0.0, removed;
+        RO io_write_kbs: Float = 0.0, removed, volatile;
         /// True if a cable is in and the other end answers.
         RO carrier: Bool;
         /// Number of the card's maker.
@@ -318,7 +318,7 @@ class! {
         /// Where the card is on the PCI bus; `N/A` for what is not a card.
         RO pci_bus_path: String;
         /// When this was measured.
-        RO last_updated: DateTime;
+        RO last_updated: DateTime, volatile;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
@@ -333,20 +333,31 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The interface that stands for the bond.
         CO master: Ref<PIF> = null;
+        /// The interfaces that work as one.
         RO slaves: Set<Ref<PIF>> => PIF.bond_slave_of;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
+        /// The one whose hardware address the bond has.
         RO primary_slave: Ref<PIF> = null;
+        /// How traffic is spread: balance-slb, active-backup or lacp.
         RO mode: bond_mode = "balance-slb";
+        /// Settings, by key, such as `hashing_algorithm`.
         RO properties: Map<String, String> = {};
+        /// How many of the interfaces have a link.
         RO links_up: Int = 0;
+        /// True if the hardware address follows the interfaces.
         RO auto_update_mac: Bool = true;
     }
     messages {
+        /// Change one setting.
         fn set_property(self: Ref<Bond>, name: String, value: String) -> Void as pool_operator, task;
+        /// Choose how traffic is spread.
         fn set_mode(self: Ref<Bond>, value: bond_mode) -> Void as pool_operator, task;
+        /// Take the bond apart; the interfaces keep its addresses where they can.
         fn destroy(self: Ref<Bond>) -> Void as pool_operator, task;
+        /// Let interfaces of one host work as one.
         fn create(network: Ref<network>, members: Set<Ref<PIF>>, MAC: String, mode: bond_mode, properties: Map<String, String> = {}) -> Ref<Bond> as pool_operator, task;
     }
 }
@@ -357,14 +368,20 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The interface that carries the tagged packets.
         CO tagged_PIF: Ref<PIF> = null;
+        /// The interface that shows them without the tag.
         RO untagged_PIF: Ref<PIF> = null;
+        /// The tag, 0 to 4094.
         CO tag: Int = (-1);
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
+        /// Remove it and its untagged interface.
         fn destroy(self: Ref<VLAN>) -> Void as pool_operator, task;
+        /// Make one and join it to a network. VLAN_TAG_INVALID for a tag out of range, PIF_VLAN_EXISTS for one in
+        /// use.
         fn create(tagged_PIF: Ref<PIF>, tag: Int, network: Ref<network>) -> Ref<VLAN> as pool_operator, task;
     }
 }
@@ -378,15 +395,21 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The interface that machines see.
         CO access_PIF: Ref<PIF> = null;
+        /// The interface that the packets go over.
         CO transport_PIF: Ref<PIF> = null;
+        /// Whether it works: `active`, `key`.
         RW status: Map<String, String> = {"active": "false"};
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
+        /// How packets are wrapped.
         RW protocol: tunnel_protocol = gre;
     }
     messages {
+        /// Remove it and its access interface.
         fn destroy(self: Ref<tunnel>) -> Void as pool_operator, task;
+        /// Make one over an interface and join it to a network.
         fn create(transport_PIF: Ref<PIF>, network: Ref<network>, protocol: tunnel_protocol = gre) -> Ref<tunnel> as pool_operator ![OPENVSWITCH_NOT_ACTIVE, TRANSPORT_PIF_NOT_CONFIGURED, IS_TUNNEL_ACCESS_PIF], task;
     }
 }
@@ -400,14 +423,21 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The card.
         CO physical_PIF: Ref<PIF> = null;
+        /// The interface that stands for its virtual functions.
         CO logical_PIF: Ref<PIF> = null;
+        /// True if the host must restart before it can be used.
         RO requires_reboot: Bool = false;
+        /// How the card is told to offer virtual functions.
         RO configuration_mode: sriov_configuration_mode = unknown;
     }
     messages {
+        /// How many virtual functions are free.
         fn get_remaining_capacity(self: Ref<network_sriov>) -> Int as read_only, task;
+        /// Stop offering virtual functions.
         fn destroy(self: Ref<network_sriov>) -> Void as pool_operator, task;
+        /// Let a card offer virtual functions to the machines of a network.
         fn create(pif: Ref<PIF>, network: Ref<network>) -> Ref<network_sriov> as pool_operator, task;
     }
 }
@@ -421,12 +451,17 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Who connects to whom: ssl from here, pssl to here.
         CO protocol: sdn_controller_protocol = ssl;
+        /// IP address; empty with pssl.
         CO address: String = "";
+        /// TCP port; 0 with pssl.
         CO port: Int = 0;
     }
     messages {
+        /// Do without it.
         fn forget(self: Ref<SDN_controller>) -> Void as pool_operator, task;
+        /// Hand the switches over to a controller.
         fn introduce(protocol: sdn_controller_protocol, address: String, port: Int) -> Ref<SDN_controller> as pool_operator, task;
     }
 }

@@ -73,7 +73,7 @@ class! {
         /// Name of the cluster software that high availability uses; empty if none.
         RO ha_cluster_stack: String = "";
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<pool_allowed_operations> = {};
+        RO allowed_operations: Set<pool_allowed_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, pool_allowed_operations> = {};
         /// Settings that are passed to the agents inside the machines.
@@ -334,22 +334,35 @@ class! {
         CO name_label: String = "";
         /// Longer text for people.
         CO name_description: String = "";
+        /// Version of the update.
         CO version: String = "";
+        /// Length of the update's file, in bytes.
         RO size: Int = 0;
+        /// True if every host has it.
         RO pool_applied: Bool = false;
+        /// The hosts that have it, one object each.
         RO host_patches: Set<Ref<host_patch>> => host_patch.pool_patch;
+        /// What to do on a host once it is there.
         RO after_apply_guidance: Set<after_apply_guidance> = {};
+        /// The same update in the newer form; null if none.
         CO pool_update: Ref<pool_update> = null;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
+        /// Remove the update's file from one host.
         fn clean_on_host(self: Ref<pool_patch>, host: Ref<host>) -> Void as pool_operator, task, deprecated;
+        /// Forget the update and remove its file.
         fn destroy(self: Ref<pool_patch>) -> Void as pool_operator, task, deprecated;
+        /// Remove the update's file from every host.
         fn pool_clean(self: Ref<pool_patch>) -> Void as pool_operator, task, deprecated;
+        /// Remove the update's file.
         fn clean(self: Ref<pool_patch>) -> Void as pool_operator, task, deprecated;
+        /// Say whether it could be applied to a host.
         fn precheck(self: Ref<pool_patch>, host: Ref<host>) -> String as pool_operator, task, deprecated;
+        /// Apply it to every host.
         fn pool_apply(self: Ref<pool_patch>) -> Void as pool_operator, task, deprecated;
+        /// Apply it to one host; answers what the update printed.
         fn apply(self: Ref<pool_patch>, host: Ref<host>) -> String as pool_operator, task, deprecated;
     }
 }
@@ -368,22 +381,35 @@ class! {
         CO name_label: String = "";
         /// Longer text for people.
         CO name_description: String = "";
+        /// Version of the update.
         CO version: String = "";
+        /// Bytes that it needs on a host.
         CO installation_size: Int = 0;
+        /// Name of the key that signed it.
         CO key: String = "";
+        /// What to do on a host once it is there.
         CO after_apply_guidance: Set<update_after_apply_guidance> = {};
+        /// The disk that holds it.
         CO vdi: Ref<VDI>;
+        /// The hosts that have it.
         RO hosts: Set<Ref<host>> => host.updates;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
+        /// True if every host of a pool must have it.
         CO enforce_homogeneity: Bool = false;
     }
     messages {
+        /// Forget the update; refused while a host has it.
         fn destroy(self: Ref<pool_update>) -> Void as pool_operator, task;
+        /// Remove its files from every host.
         fn pool_clean(self: Ref<pool_update>) -> Void as pool_operator, task;
+        /// Apply it to every host.
         fn pool_apply(self: Ref<pool_update>) -> Void as pool_operator, task;
+        /// Apply it to one host.
         fn apply(self: Ref<pool_update>, host: Ref<host>) -> Void as pool_operator, task;
+        /// Say whether it could be applied to a host, and whether without a restart.
         fn precheck(self: Ref<pool_update>, host: Ref<host>) -> livepatch_status as pool_operator, task;
+        /// Record the update that is on a disk.
         fn introduce(vdi: Ref<VDI>) -> Ref<pool_update> as pool_operator, task;
     }
 }
@@ -401,20 +427,33 @@ class! {
         RW name_label: String = "";
         /// Longer text for people.
         RW name_description: String = "";
+        /// Where the packages are.
         CO binary_url: String = "";
+        /// Where their sources are; empty if nowhere.
         CO source_url: String = "";
+        /// True if it has updates; false for the packages of a release.
         CO update: Bool = false;
+        /// Hash of what it offered when last read; empty if never.
         RO hash: String = "";
+        /// No longer used.
         RO up_to_date: Bool = false, removed;
+        /// File of the key that its packages are signed with.
         CO gpgkey_path: String = "", prototyped;
+        /// What it is: on the network, a bundle, or another pool.
         CO origin: origin = remote, prototyped;
+        /// Certificate of the other pool, as PEM; empty otherwise.
         CO certificate: String = "", prototyped;
     }
     messages {
+        /// Set the file of the key that its packages are signed with.
         fn set_gpgkey_path(self: Ref<Repository>, value: String) -> Void as pool_operator_or_cert, task, prototyped;
+        /// Forget it.
         fn forget(self: Ref<Repository>) -> Void as pool_operator_or_cert, task;
+        /// Record another pool as one.
         fn introduce_remote_pool(name_label: String, name_description: String, binary_url: String, certificate: String) -> Ref<Repository> as pool_operator_or_cert, task, prototyped;
+        /// Record a bundle as one.
         fn introduce_bundle(name_label: String, name_description: String) -> Ref<Repository> as pool_operator_or_cert, task, prototyped;
+        /// Record one on the network.
         fn introduce(name_label: String, name_description: String, binary_url: String, source_url: String, update: Bool, gpgkey_path: String) -> Ref<Repository> as pool_operator_or_cert, task;
     }
 }
@@ -429,17 +468,27 @@ class! {
         RW name_label: String = "";
         /// Longer text for people.
         RW name_description: String = "";
+        /// Hosts to trace; empty for all.
         CO hosts: Set<Ref<host>> = {}, prototyped;
+        /// What is added to every trace, by key.
         CO attributes: Map<String, String> = {}, prototyped;
+        /// Where traces go: URLs, or `bugtool` for a file.
         CO endpoints: Set<String> = {}, prototyped;
+        /// Programs to trace; empty for all.
         CO components: Set<String> = {}, prototyped;
+        /// True if traces are made.
         CO enabled: Bool = false, prototyped;
     }
     messages {
+        /// Choose the programs to trace; empty for all.
         fn set_components(self: Ref<Observer>, value: Set<String>) -> Void as pool_admin, task, prototyped;
+        /// Choose where traces go.
         fn set_endpoints(self: Ref<Observer>, value: Set<String>) -> Void as pool_admin, task, prototyped;
+        /// Choose what is added to every trace.
         fn set_attributes(self: Ref<Observer>, value: Map<String, String>) -> Void as pool_admin, task, prototyped;
+        /// Start or stop.
         fn set_enabled(self: Ref<Observer>, value: Bool) -> Void as pool_admin, task, prototyped;
+        /// Choose the hosts to trace; empty for all.
         fn set_hosts(self: Ref<Observer>, value: Set<Ref<host>>) -> Void as pool_admin, task, prototyped;
     }
 }
@@ -453,33 +502,53 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// Its hosts.
         RO cluster_hosts: Set<Ref<Cluster_host>> => Cluster_host.cluster;
+        /// Addresses of hosts that are gone and that the others have not forgotten yet.
         RO pending_forget: Set<String> = {};
+        /// The secret that its hosts share.
         CO cluster_token: String = "";
+        /// Name of the cluster software.
         CO cluster_stack: String = "corosync";
+        /// Version of the cluster software.
         CO cluster_stack_version: Int = 2, prototyped;
+        /// True if enough hosts see each other.
         RO is_quorate: Bool = false, prototyped;
+        /// How many hosts are enough.
         RO quorum: Int = 0, prototyped;
+        /// How many hosts see each other.
         RO live_hosts: Int = 0, prototyped;
+        /// How many hosts there should be.
         RO expected_hosts: Int = 0, prototyped;
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<cluster_operation> = {};
+        RO allowed_operations: Set<cluster_operation> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, cluster_operation> = {};
+        /// True if hosts that join the pool join it too.
         CO pool_auto_join: Bool = true;
+        /// Seconds after which a silent host counts as lost.
         CO token_timeout: Float = 20.0;
+        /// Seconds more for each host beyond two.
         CO token_timeout_coefficient: Float = 1.0;
+        /// Settings, by key.
         CO cluster_config: Map<String, String> = {};
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {};
     }
     messages {
+        /// Bring every host of the pool to the state it should be in.
         fn pool_resync(self: Ref<Cluster>) -> Void as pool_operator, task;
+        /// Take every host out, then remove it.
         fn pool_destroy(self: Ref<Cluster>) -> Void as pool_operator ![CLUSTER_STACK_IN_USE, CLUSTERING_DISABLED, CLUSTER_HOST_IS_LAST], task;
+        /// The same, even if hosts do not answer.
         fn pool_force_destroy(self: Ref<Cluster>) -> Void as pool_operator ![CLUSTER_FORCE_DESTROY_FAILED], task;
+        /// Make one of all hosts of the pool, over a network.
         fn pool_create(network: Ref<network>, cluster_stack: String, token_timeout: Float, token_timeout_coefficient: Float) -> Ref<Cluster> as pool_operator, task;
+        /// The network that it works over.
         fn get_network(self: Ref<Cluster>) -> Ref<network> as read_only, task;
+        /// Remove it; only one host may be left in it.
         fn destroy(self: Ref<Cluster>) -> Void as pool_operator ![CLUSTER_DOES_NOT_HAVE_ONE_NODE, CLUSTER_STACK_IN_USE], task;
+        /// Make one of a single host, over an interface.
         fn create(PIF: Ref<PIF>, cluster_stack: String, pool_auto_join: Bool, token_timeout: Float, token_timeout_coefficient: Float) -> Ref<Cluster> as pool_operator ![INVALID_CLUSTER_STACK, INVALID_VALUE, PIF_ALLOWS_UNPLUG, REQUIRED_PIF_IS_UNPLUGGED], task;
     }
 }
@@ -493,25 +562,37 @@ class! {
     fields {
         /// Identifies the object; never used again for another.
         RO uuid: String;
+        /// The cluster.
         CO cluster: Ref<Cluster> = null;
+        /// The host.
         CO host: Ref<host> = null;
+        /// True if the host takes part.
         RO enabled: Bool = false;
+        /// The interface that it takes part over.
         CO PIF: Ref<PIF> = null;
+        /// True if the others know it.
         RO joined: Bool = true;
+        /// True if the others see it.
         RO live: Bool = false, prototyped;
-        RO last_update_live: DateTime = epoch, prototyped;
+        /// When `live` was last looked at.
+        RO last_update_live: DateTime = epoch, prototyped, volatile;
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<cluster_host_operation> = {};
+        RO allowed_operations: Set<cluster_host_operation> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, cluster_host_operation> = {};
         /// Keys and values for clients to use; every key is kept.
         CO other_config: Map<String, String> = {};
     }
     messages {
+        /// Stop taking part, for a time.
         fn disable(self: Ref<Cluster_host>) -> Void as pool_operator ![CLUSTER_STACK_IN_USE], task;
+        /// Leave the cluster, even if the others do not answer.
         fn force_destroy(self: Ref<Cluster_host>) -> Void as pool_operator ![CLUSTER_STACK_IN_USE], task;
+        /// Take part again.
         fn enable(self: Ref<Cluster_host>) -> Void as pool_operator ![PIF_ALLOWS_UNPLUG, REQUIRED_PIF_IS_UNPLUGGED], task;
+        /// Leave the cluster.
         fn destroy(self: Ref<Cluster_host>) -> Void as pool_operator ![CLUSTER_STACK_IN_USE, CLUSTERING_DISABLED, CLUSTER_HOST_IS_LAST], task;
+        /// Let a host join a cluster.
         fn create(cluster: Ref<Cluster>, host: Ref<host>, pif: Ref<PIF>) -> Ref<Cluster_host> as pool_operator ![PIF_NOT_ATTACHED_TO_HOST, NO_CLUSTER_HOSTS_REACHABLE], task;
     }
 }

@@ -58,7 +58,7 @@ class! {
         /// Longer text for people.
         CO name_description: String = "";
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<storage_operations> = {};
+        RO allowed_operations: Set<storage_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, storage_operations> = {};
         /// Disks in it.
@@ -153,15 +153,19 @@ class! {
         sr_health: "healthy" "recovering" "unreachable" "unavailable";
     }
     fields {
-        /// Identifies the object; never used again for another.
+        /// Identifier of the repository; left out if it has none.
         RO uuid: Option<String>;
-        /// Name for people; need not be unique.
+        /// Name of the repository.
         RO name_label: String;
-        /// Longer text for people.
+        /// Longer text about the repository.
         RO name_description: String;
+        /// Bytes that are free.
         RO free_space: Int;
+        /// Bytes that there are.
         RO total_space: Int;
+        /// True if hosts coordinate their access through a cluster.
         RO clustered: Bool;
+        /// Whether it works.
         RO health: sr_health;
     }
 }
@@ -170,9 +174,13 @@ class! {
     /// One thing that a look for repositories found. Not stored as an object.
     probe_result, nothing_implied, no_events;
     fields {
+        /// Keys to connect with, for `PBD.device_config`.
         RO configuration: Map<String, String>;
+        /// True if these keys are enough.
         RO complete: Bool;
+        /// The repository that was found; left out if there is none yet.
         RO sr: Option<Record<sr_stat>>;
+        /// What else the driver says, by key.
         RO extra_info: Map<String, String>;
     }
 }
@@ -185,6 +193,7 @@ class! {
         RO uuid: String;
     }
     messages {
+        /// Let disks of a repository take space only as they are written.
         fn enable_thin_provisioning(host: Ref<host>, SR: Ref<SR>, initial_allocation: Int, allocation_quantum: Int) -> String as pool_admin, task;
     }
 }
@@ -205,7 +214,7 @@ class! {
         /// Longer text for people.
         CO name_description: String = "";
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<vdi_operations> = {};
+        RO allowed_operations: Set<vdi_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, vdi_operations> = {};
         /// The repository that it is in.
@@ -325,7 +334,7 @@ class! {
         /// Identifies the object; never used again for another.
         RO uuid: String;
         /// What a client may do with it now; empty while nothing may be done.
-        RO allowed_operations: Set<vbd_operations> = {};
+        RO allowed_operations: Set<vbd_operations> = {}, derived;
         /// Operations that have been accepted and not ended: task reference to operation.
         RO current_operations: Map<String, vbd_operations> = {};
         /// The machine.
@@ -392,11 +401,11 @@ class! {
         /// Identifies the object; never used again for another.
         RO uuid: String;
         /// Kilobytes read per second; no longer measured.
-        RO io_read_kbs: Float = 0.0, removed;
+        RO io_read_kbs: Float = 0.0, removed, volatile;
         /// Kilobytes written per second; no longer measured.
-        RO io_write_kbs: Float = 0.0, removed;
+        RO io_write_kbs: Float = 0.0, removed, volatile;
         /// When this was measured.
-        RO last_updated: DateTime = epoch, removed;
+        RO last_updated: DateTime = epoch, removed, volatile;
         /// Keys and values for clients to use; every key is kept.
         RW other_config: Map<String, String> = {}, removed;
     }
@@ -433,10 +442,15 @@ class! {
     /// An address where a disk can be read over the network. Not stored as an object.
     vdi_nbd_server_info, nothing_implied, no_events;
     fields {
+        /// Name to ask for, with the right to read in it; a secret.
         RO exportname: String;
+        /// Address of the host.
         RO address: String;
+        /// TCP port.
         RO port: Int;
+        /// Certificate of the host, as PEM.
         RO cert: String;
+        /// Name to expect in the certificate.
         RO subject: String;
     }
 }
