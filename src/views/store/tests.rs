@@ -1,3 +1,5 @@
+//! The store against the view that it is written from.
+
 use super::*;
 use crate::command::draft::{Draft, Fields};
 use crate::command::{self, Command, Intent, Principal};
