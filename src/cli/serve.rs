@@ -107,8 +107,15 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     reconcile(&args, &ledger, published, &stop)?;
     let closing = ledger.clone();
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
-    let gateway =
-        Gateway { ledger, subscribers, accounts, registrations: Arc::default(), tokens, counts: Default::default() };
+    let gateway = Gateway {
+        ledger,
+        subscribers,
+        accounts,
+        registrations: Arc::default(),
+        tokens,
+        counts: Default::default(),
+        stop: stop.clone(),
+    };
     let connections = listen(&args, &world, gateway, &stop).await?;
     stopped().await?;
     tracing::info!("stopping");

@@ -26,6 +26,7 @@ use crate::auth::token::Tokens;
 use crate::log::writer::Ledger;
 use crate::subscribe::Subscribers;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Everything a call is served with. Cheap to clone.
 #[derive(Clone)]
@@ -36,4 +37,6 @@ pub struct Gateway {
     pub registrations: Arc<stream::Registrations>,
     pub tokens: Arc<Tokens>,
     pub counts: metrics::Counts,
+    /// Cancelled when the server stops: whoever waits is answered.
+    pub stop: CancellationToken,
 }

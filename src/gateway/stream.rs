@@ -10,7 +10,7 @@ use crate::event::Kind;
 use crate::log::writer::Published;
 use crate::model::{ClassId, MODEL};
 use crate::subscribe::events::{Subscription, Token, since};
-use crate::subscribe::{Following, Key};
+use crate::subscribe::{Following, Key, Waiter};
 use crate::value::{Ref, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -68,15 +68,24 @@ impl Gateway {
             self.still_valid(caller)?;
             let changed = since(&view, &subscription, token)?;
             let now = Instant::now();
-            if now >= until || (!changed.is_empty() && now >= collected) {
+            let due = now >= until || self.stop.is_cancelled();
+            if due || (!changed.is_empty() && now >= collected) {
                 let token = Token::of(&view).to_string();
                 return Ok(Answer::Batch { view, changed, token });
             }
             if changed.is_empty() {
-                drop(tokio::time::timeout_at(until, waiter.woken()).await);
+                drop(tokio::time::timeout_at(until, self.woken(&waiter)).await);
             } else {
                 tokio::time::sleep_until(collected.min(until)).await;
             }
+        }
+    }
+
+    /// Waits for something to happen, the server's stop included.
+    pub(super) async fn woken(&self, waiter: &Waiter) {
+        tokio::select! {
+            () = waiter.woken() => {}
+            () = self.stop.cancelled() => {}
         }
     }
 
@@ -122,7 +131,10 @@ impl Gateway {
             if let Some(answer) = self.next_events(session)? {
                 return Ok(answer);
             }
-            waiter.woken().await;
+            if self.stop.is_cancelled() {
+                return Ok(Answer::Events(self.ledger.view(), Vec::new()));
+            }
+            self.woken(&waiter).await;
         }
     }
 

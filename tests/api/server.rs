@@ -58,6 +58,7 @@ impl Server {
             registrations: Arc::default(),
             tokens,
             counts: Default::default(),
+            stop: Default::default(),
         };
         let mut server = Server { gateway, session: String::new() };
         let session = server.call("session.login_with_password", json!(["root", PASSWORD])).await;
