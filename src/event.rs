@@ -146,6 +146,19 @@ impl Delta {
         }
     }
 
+    /// Whether the change begins at that value.
+    pub fn starts_from(&self, value: &Value) -> bool {
+        match self {
+            Delta::Scalar { old, .. } => old == value,
+            Delta::Set { removed, .. } => removed.iter().all(|gone| value.as_set().contains(gone)),
+            Delta::Map { set, removed } => {
+                let map = value.as_map();
+                set.iter().all(|(key, old, _)| map.get(key) == old.as_ref())
+                    && removed.iter().all(|(key, old)| map.get(key) == Some(old))
+            }
+        }
+    }
+
     /// The new value, given the old one.
     pub fn apply(&self, old: &Value) -> Value {
         match self {

@@ -1,20 +1,56 @@
 //! The command line: one file a subcommand.
 
+pub mod arguments;
+pub mod call;
+pub mod changes;
+pub mod client;
+pub mod model;
+pub mod render;
 pub mod serve;
+pub mod show;
+pub mod tasks;
+pub mod trust;
+pub mod verify;
+pub mod watch;
 
 pub use serve::LogFormat;
+
+use std::io::Write;
 
 /// What to do.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     /// Serve the XenAPI.
     Serve(serve::ServeArgs),
+    /// Call one message and print its result.
+    Call(call::CallArgs),
+    /// Print changes as they happen; goes on where it stopped.
+    Watch(watch::WatchArgs),
+    /// Look into the log, whether a server is using it or not.
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Print the data model as JSON.
+    Model(model::ModelArgs),
+}
+
+/// What to do with the log.
+#[derive(clap::Subcommand, Debug)]
+pub enum LogCommand {
+    /// Check that the log is whole and that the views are what it says.
+    Verify(verify::VerifyArgs),
+    /// Print who did what, when, and what changed by it.
+    Show(show::ShowArgs),
 }
 
 impl Command {
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
             Command::Serve(args) => serve::run(args).await,
+            Command::Call(args) => call::run(args).await,
+            Command::Watch(args) => watch::run(args).await,
+            Command::Log(LogCommand::Verify(args)) => verify::run(args).await,
+            Command::Log(LogCommand::Show(args)) => show::run(args).await,
+            Command::Model(args) => model::run(args).await,
         }
     }
 
@@ -26,6 +62,17 @@ impl Command {
     pub fn log_format(&self) -> LogFormat {
         match self {
             Command::Serve(args) => args.log_format,
+            _ => LogFormat::Text,
         }
+    }
+}
+
+/// Prints a text and ends the line. Whoever stops reading, `head` for one, has read enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }

@@ -6,6 +6,7 @@
 //! [`fold`] changes the published view.
 
 mod assemble;
+pub mod check;
 pub mod fold;
 pub mod read;
 pub mod relations;

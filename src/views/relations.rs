@@ -89,6 +89,16 @@ impl Relations {
         Relations(groups.map(|group| ((group[0].0, group[0].1), Referrers::of(group))).collect())
     }
 
+    /// All references: field, target, holder; sorted.
+    pub fn all(&self) -> Vec<(FieldId, Ref, Ref)> {
+        let mut all = Vec::new();
+        for (field, target) in self.0.keys() {
+            self.each(*field, *target, |holder| all.push((*field, *target, holder)));
+        }
+        all.sort_unstable();
+        all
+    }
+
     pub fn add(&mut self, field: FieldId, target: Ref, holder: Ref) {
         let referrers = match self.0.remove(&(field, target)) {
             Some(referrers) => referrers.with(holder),

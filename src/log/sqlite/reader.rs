@@ -66,6 +66,22 @@ impl LogReader {
         Ok(found.iter().map(|row| decode(row, &mut names)).collect())
     }
 
+    /// Rows before `before`, newest first: at most `limit`, and at most [`PAGE_ROWS_MAX`].
+    pub async fn read_back(&self, before: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
+        let found = sqlx::query(
+            "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
+             FROM event WHERE position < ? ORDER BY position DESC LIMIT ?",
+        )
+        .bind(i64::try_from(before).unwrap_or(i64::MAX))
+        .bind(limit.min(PAGE_ROWS_MAX) as i64)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(storage)?;
+        let mut names = Names::default();
+        let rows = found.iter().map(|row| decode(row, &mut names));
+        rows.map(|row| row.map_err(|bad| StorageError(bad.to_string()))).collect()
+    }
+
     /// Where the log ends.
     pub async fn head(&self) -> Result<Head, StorageError> {
         head(&self.pool).await

@@ -1,0 +1,175 @@
+//! `xenledger log verify`: is the log whole, and are the views what it says?
+//!
+//! Reads the log from its first row, whether a server is writing to it or not,
+//! and folds it. Exits with 1 and the exact row when something is wrong.
+
+use crate::event::Event;
+use crate::log::verify::{Broken, Chain, Verified, verify};
+use crate::log::{Row, sqlite::LogReader};
+use crate::views::store::{self, FILE, Stored};
+use crate::views::{View, check, fold};
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value as Json, json};
+use std::path::PathBuf;
+
+/// Options of `log verify`.
+#[derive(clap::Args, Debug)]
+pub struct VerifyArgs {
+    /// The data folder.
+    #[arg(long, env = "XENLEDGER_DATA", default_value = "xenledger-data")]
+    pub data: PathBuf,
+    /// Print for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub async fn run(args: VerifyArgs) -> anyhow::Result<()> {
+    let reader = LogReader::open(&args.data).await?;
+    let store = read_store(&args).await;
+    let bar = progress_bar(reader.head().await?.position);
+    let walked = walk(&reader, store, &bar).await;
+    bar.finish_and_clear();
+    match walked {
+        Ok(report) => super::print(&if args.json { report.json().to_string() } else { report.text() }),
+        Err(wrong) => {
+            if args.json {
+                let row = if let Broken::Row { position, .. } = &wrong { Json::from(*position) } else { Json::Null };
+                super::print(&json!({ "ok": false, "row": row, "wrong": wrong.to_string() }).to_string())?;
+            }
+            bail!("{wrong}")
+        }
+    }
+}
+
+/// What is compared with the log: the store as it was when the command began.
+enum Store {
+    None(String),
+    There(Box<Stored>),
+    Equal(u64),
+}
+
+async fn read_store(args: &VerifyArgs) -> Store {
+    if !args.data.join(FILE).exists() {
+        return Store::None("there is none yet".into());
+    }
+    match store::read(&args.data).await {
+        Ok(stored) if stored.trusted => Store::There(Box::new(stored)),
+        Ok(_) => Store::None("written when the machine stopped; the next start makes it anew".into()),
+        Err(error) => Store::None(format!("{error}; the next start makes it anew")),
+    }
+}
+
+fn progress_bar(end: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left");
+    let bar = ProgressBar::new(end);
+    bar.with_style(style.expect("BUG: a template that is fixed"))
+}
+
+/// The state while the log is walked.
+struct Walk {
+    view: View,
+    store: Store,
+}
+
+impl Walk {
+    fn step(&mut self, row: &Row, event: &Event) -> Result<(), String> {
+        check::fits(&self.view, event)?;
+        fold(&mut self.view, event);
+        self.view.hash = row.hash;
+        self.compare()
+    }
+
+    /// Compares with the store at the position where it stands.
+    fn compare(&mut self) -> Result<(), String> {
+        let Store::There(stored) = &self.store else { return Ok(()) };
+        if stored.mark.position != self.view.position {
+            return Ok(());
+        }
+        if (stored.mark.lineage, stored.mark.hash) != (self.view.lineage, self.view.hash) {
+            return Err(format!("{FILE} was written from another row of that position"));
+        }
+        if let Some(difference) = check::difference(&self.view, &stored.view) {
+            return Err(format!("{FILE} at that position is not what the log says: {difference}"));
+        }
+        self.store = Store::Equal(self.view.position);
+        Ok(())
+    }
+}
+
+/// Walks the log from the first row to its present end.
+async fn walk(reader: &LogReader, store: Store, bar: &ProgressBar) -> Result<Report, Broken> {
+    let mut walk = Walk { view: View::default(), store };
+    let nothing_written = matches!(&walk.store, Store::There(stored) if stored.mark.position == 0);
+    if nothing_written {
+        walk.store = Store::None("nothing was written to it yet".into());
+    }
+    let each = |row: &Row, event: Event| walk.step(row, &event);
+    let verified = verify(reader, Chain::default(), each, |rows, _| bar.set_position(rows)).await?;
+    let wrong = |fault: String| {
+        let fault = crate::log::verify::Fault::Event(fault);
+        Broken::Row { position: verified.head.position, fault }
+    };
+    if let Store::There(stored) = &walk.store {
+        return Err(wrong(format!("{FILE} is at position {}, which is not in the log", stored.mark.position)));
+    }
+    check::invariants(&walk.view).map_err(wrong)?;
+    Ok(Report { verified, walk })
+}
+
+/// All is well: with these figures.
+struct Report {
+    verified: Verified,
+    walk: Walk,
+}
+
+impl Report {
+    fn objects(&self) -> usize {
+        self.walk.view.counts().map(|(_, count)| count).sum()
+    }
+
+    fn text(&self) -> String {
+        let Verified { rows, head } = self.verified;
+        let store = match &self.walk.store {
+            Store::Equal(position) => format!("equal to the log at position {position}"),
+            Store::None(why) => format!("not compared: {why}"),
+            Store::There(_) => String::new(),
+        };
+        format!(
+            "log      {rows} rows, the last at position {} of lineage {}\n\
+             hash     {}\n\
+             state    {}\n\
+             objects  {}, no reference leads nowhere\n\
+             store    {store}\n\
+             all is well\n",
+            head.position,
+            head.lineage,
+            hex(&head.hash),
+            hex(&self.walk.view.state_hash()),
+            self.objects(),
+        )
+    }
+
+    fn json(&self) -> Json {
+        let Verified { rows, head } = self.verified;
+        let store = match &self.walk.store {
+            Store::Equal(position) => json!({ "equal_at": position }),
+            Store::None(why) => json!({ "not_compared": why }),
+            Store::There(_) => Json::Null,
+        };
+        json!({
+            "ok": true,
+            "rows": rows,
+            "position": head.position,
+            "lineage": head.lineage.to_string(),
+            "hash": hex(&head.hash),
+            "state_hash": hex(&self.walk.view.state_hash()),
+            "objects": self.objects(),
+            "store": store,
+        })
+    }
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
