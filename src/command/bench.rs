@@ -94,6 +94,14 @@ impl Bench {
         Ok(Ref::parse(text).unwrap_or(Ref::NULL))
     }
 
+    /// Decides on something that the server itself does.
+    pub fn own(
+        &mut self,
+        decide: impl FnOnce(&mut super::Draft<'_>) -> Result<Value, ApiError> + Send + 'static,
+    ) -> Result<Value, ApiError> {
+        self.decide(Intent::Own { message: "test.own", kind: Kind::Change, decide: Box::new(decide) })
+    }
+
     /// Changes the state directly: what a test takes for granted.
     pub fn given<R: Given>(&mut self, arrange: impl FnOnce(&mut super::Draft<'_>) -> R + Send + 'static) -> Value {
         let decide = Box::new(move |draft: &mut super::Draft<'_>| Ok(arrange(draft).value()));

@@ -13,6 +13,8 @@ pub mod vbd;
 pub mod vdi;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use super::operation::Derived;
