@@ -7,9 +7,9 @@
 use super::config;
 use crate::command::operation::{self, Facts};
 use crate::driver::Trace;
-use crate::driver::action::{Action, Config, Disk, DiskWork, Image, Manner, Repository, Texts};
+use crate::driver::action::{Action, Config, Disk, DiskWork, Image, Manner, Nic, Repository, Texts};
 use crate::error::{ApiError, codes};
-use crate::model::{PBD, SR, VBD, VDI, VIF, VM, host, task};
+use crate::model::{PBD, SR, VBD, VDI, VIF, VM, host, network, task};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -95,6 +95,13 @@ const PLANS: &[(&str, Planner)] = &[
     ("VIF.plug", |order| order.nic(true)),
     ("VIF.unplug", |order| order.nic(false)),
     ("VIF.unplug_force", |order| order.nic(false)),
+    ("VIF.move", |order| order.moved_nic()),
+    // The network of the host itself is its system's: these only end, until a driver cares for it.
+    ("PIF.scan", |_| Ok(Action::Nothing)),
+    ("PIF.plug", |_| Ok(Action::Nothing)),
+    ("PIF.unplug", |_| Ok(Action::Nothing)),
+    ("PIF.reconfigure_ip", |_| Ok(Action::Nothing)),
+    ("PIF.reconfigure_ipv6", |_| Ok(Action::Nothing)),
     ("SR.create", |order| Ok(Action::CreateRepository(order.asked_repository()?))),
     ("SR.probe", |order| Ok(Action::Probe(order.probed(2)))),
     ("SR.probe_ext", |order| Ok(Action::Probe(order.probed(2)))),
@@ -221,6 +228,15 @@ impl Order<'_> {
         let machine = self.machine_of(vif.get(VIF::VM))?;
         let nic = config::nic(self.view, vif);
         Ok(if attach { Action::AttachNic { machine, nic } } else { Action::DetachNic { machine, nic } })
+    }
+
+    /// The interface as it will be on its new network: it takes the place of the one of the same number.
+    fn moved_nic(&self) -> Result<Action, ApiError> {
+        let Action::AttachNic { machine, nic } = self.nic(true)? else { return Ok(Action::Nothing) };
+        let to = self.reference(1);
+        let to = self.view.find::<network>(to).ok_or_else(|| codes::HANDLE_INVALID("network", to))?;
+        let nic = Nic { bridge: to.get(network::bridge).to_string(), ..nic };
+        Ok(Action::AttachNic { machine, nic })
     }
 
     fn machine_of(&self, vm: Ref) -> Result<Ref, ApiError> {
