@@ -14,6 +14,7 @@
 use super::allowed::permit;
 use super::{configuration, lifecycle, state};
 use crate::command::draft::Fields;
+use crate::command::network::address::mac_from;
 use crate::command::operation::{self, Begin, Disk, DiskWork, Ended};
 use crate::command::storage::{disk, sr};
 use crate::command::{Call, Draft};
@@ -350,8 +351,7 @@ pub fn add_interfaces(draft: &mut Draft, from: Ref, to: Ref, same_address: bool)
 
 /// A random address of the locally administered kind.
 fn mac(draft: &mut Draft) -> String {
-    let mut bytes = [0; 3];
+    let mut bytes = [0; 6];
     draft.ids.fill(&mut bytes);
-    let [a, b, c] = bytes;
-    format!("02:16:3e:{a:02x}:{b:02x}:{c:02x}")
+    mac_from(bytes)
 }

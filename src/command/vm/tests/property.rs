@@ -102,6 +102,23 @@ fn check_references(view: &View) {
     }
 }
 
+/// Work on a machine's devices and disks, which holds it too.
+fn device_calls(site: &Site, vm: Ref) -> Vec<(&'static str, Vec<Value>)> {
+    let mut calls = Vec::new();
+    for vbd in site.view.far(VM::VBDs, vm) {
+        calls.push(("VBD.unplug", vec![vbd.into()]));
+        calls.push(("VBD.plug", vec![vbd.into()]));
+        let disk = site.get::<VBD>(vbd).get(VBD::VDI);
+        calls.push(("VDI.snapshot", vec![disk.into(), Value::empty_map()]));
+        calls.push(("VDI.resize", vec![disk.into(), Value::Int(9 * GIB)]));
+    }
+    for vif in site.view.far(VM::VIFs, vm) {
+        calls.push(("VIF.unplug", vec![vif.into()]));
+        calls.push(("VIF.plug", vec![vif.into()]));
+    }
+    calls
+}
+
 fn pending(site: &Site) -> Vec<Ref> {
     site.view.all::<task>().filter(|task| task.get(task::status) == "pending").map(|task| task.reference).collect()
 }
@@ -130,8 +147,9 @@ proptest! {
                 _ => {
                     let machines: Vec<Ref> = site.view.all::<VM>().map(|vm| vm.reference).collect();
                     let Some(vm) = machines.get(which as usize % machines.len().max(1)).copied() else { break };
-                    let calls = calls(&site, vm);
-                    let (_, message, args) = calls[what as usize % calls.len()].clone();
+                    let mut calls: Vec<_> = calls(&site, vm).into_iter().map(|(_, name, args)| (name, args)).collect();
+                    calls.extend(device_calls(&site, vm));
+                    let (message, args) = calls[what as usize % calls.len()].clone();
                     let _ = site.call(message, args);
                 }
             }
