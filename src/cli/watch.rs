@@ -6,8 +6,8 @@
 
 use super::client::{Client, ConnectArgs};
 use super::{arguments, changes, render, tasks};
-use crate::model::{ClassId, MODEL};
-use crate::value::{Map, Ref, Value};
+use crate::model::{ClassId, Field, MODEL};
+use crate::value::{Map, Ref, Value, check};
 use crate::world::World;
 use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar};
@@ -221,13 +221,22 @@ impl What<'_> {
 
     fn line(&self, changed: &[&str]) -> String {
         let now = changes::time(World::real().now());
-        let value = |record: &Option<Arc<Map>>, name: &str| {
-            record.as_ref().and_then(|record| record.get(name)).map(changes::brief).unwrap_or_default()
-        };
+        let told = changed.iter().filter(|name| !self.field(name).is_some_and(|field| field.flags.derived));
         let words =
-            changed.iter().map(|name| format!("{name}: {} → {}", value(&self.before, name), value(&self.record, name)));
+            told.map(|name| format!("{name}: {} → {}", self.brief(&self.before, name), self.brief(&self.record, name)));
         let words = words.collect::<Vec<_>>().join(", ");
         format!("{now} {} {} {} {words}", self.operation, self.class.name(), self.name()).trim_end().to_string()
+    }
+
+    fn field(&self, name: &str) -> Option<&'static Field> {
+        MODEL.field(self.class, name).map(|index| &self.class.def().fields[index])
+    }
+
+    /// A field's value in few letters, read by its type.
+    fn brief(&self, record: &Option<Arc<Map>>, name: &str) -> String {
+        let Some(value) = record.as_ref().and_then(|record| record.get(name)) else { return String::new() };
+        let typed = self.field(name).and_then(|field| check(name, field.ty, value.clone()).ok());
+        changes::brief(typed.as_ref().unwrap_or(value))
     }
 
     fn json(&self, changed: &[&str], token: &str) -> Json {
@@ -285,7 +294,7 @@ mod tests {
         watch.batch(&batch("t1", &[("add", Some("Halted"))]), true).expect("a batch");
         assert_eq!(watch.token, "t1");
         let line = lines(&mut watch, "mod", Some("Running")).expect("news");
-        assert!(line.ends_with(" mod VM \"web\" power_state: \"Halted\" → \"Running\""), "{line}");
+        assert!(line.ends_with(" mod VM \"web\" power_state: Halted → Running"), "{line}");
         assert_eq!(lines(&mut watch, "add", Some("Running")), None, "the same again is no news");
         let line = lines(&mut watch, "del", None).expect("news");
         assert!(line.ends_with(" del VM \"web\""), "{line}");
