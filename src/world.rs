@@ -21,7 +21,13 @@ pub struct World(Arc<Kind>);
 
 enum Kind {
     Real,
-    Simulated { now: AtomicI64, moved: Notify, random: Mutex<ChaCha12Rng> },
+    Simulated(Box<Simulated>),
+}
+
+struct Simulated {
+    now: AtomicI64,
+    moved: Notify,
+    random: Mutex<ChaCha12Rng>,
 }
 
 impl World {
@@ -31,11 +37,9 @@ impl World {
 
     /// A world that starts at `now` and draws from `seed`.
     pub fn simulated(now: Micros, seed: u64) -> World {
-        World(Arc::new(Kind::Simulated {
-            now: AtomicI64::new(now),
-            moved: Notify::new(),
-            random: Mutex::new(ChaCha12Rng::seed_from_u64(seed)),
-        }))
+        let random = Mutex::new(ChaCha12Rng::seed_from_u64(seed));
+        let simulated = Simulated { now: AtomicI64::new(now), moved: Notify::new(), random };
+        World(Arc::new(Kind::Simulated(Box::new(simulated))))
     }
 
     pub fn now(&self) -> Micros {
@@ -44,15 +48,15 @@ impl World {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
             }
-            Kind::Simulated { now, .. } => now.load(Ordering::SeqCst),
+            Kind::Simulated(simulated) => simulated.now.load(Ordering::SeqCst),
         }
     }
 
     /// Moves a simulated clock and wakes who slept that long; does nothing to the real one.
     pub fn advance(&self, by: Duration) {
-        if let Kind::Simulated { now, moved, .. } = &*self.0 {
-            now.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
-            moved.notify_waiters();
+        if let Kind::Simulated(simulated) = &*self.0 {
+            simulated.now.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
+            simulated.moved.notify_waiters();
         }
     }
 
@@ -60,10 +64,10 @@ impl World {
     pub async fn sleep(&self, duration: Duration) {
         match &*self.0 {
             Kind::Real => tokio::time::sleep(duration).await,
-            Kind::Simulated { moved, .. } => {
+            Kind::Simulated(simulated) => {
                 let until = self.now().saturating_add(duration.as_micros() as i64);
                 loop {
-                    let woken = moved.notified();
+                    let woken = simulated.moved.notified();
                     if self.now() >= until {
                         return;
                     }
@@ -76,8 +80,8 @@ impl World {
     pub fn fill(&self, bytes: &mut [u8]) {
         match &*self.0 {
             Kind::Real => getrandom::fill(bytes).expect("BUG: the system has a random source"),
-            Kind::Simulated { random, .. } => {
-                random.lock().expect("BUG: nobody panics while drawing").fill_bytes(bytes);
+            Kind::Simulated(simulated) => {
+                simulated.random.lock().expect("BUG: nobody panics while drawing").fill_bytes(bytes);
             }
         }
     }
@@ -107,7 +111,7 @@ impl Ids {
     }
 
     /// A version 4 uuid, as 16 bytes: for references and for uuids alike.
-    pub fn next(&mut self) -> Ref {
+    pub fn draw(&mut self) -> Ref {
         let mut bytes = [0; 16];
         self.fill(&mut bytes);
         Ref(*uuid::Builder::from_random_bytes(bytes).as_uuid().as_bytes())

@@ -157,7 +157,7 @@ impl Accounts {
     async fn begin(&self, whose: &Object, originator: &str, peer: &Peer, auth: &'static str) -> Result<Ref, ApiError> {
         let view = self.ledger.view();
         may_enter(&view, whose)?;
-        let reference = Ids::new(self.ledger.world().seed()).next();
+        let reference = Ids::new(self.ledger.world().seed()).draw();
         let begun = Begun {
             key: reference.with_text(session_key),
             user: whose.reference,

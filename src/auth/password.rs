@@ -49,7 +49,7 @@ pub fn seal(world: &World, password: &str) -> Result<Sealed, ApiError> {
 }
 
 fn fresh(world: &World) -> Ref {
-    Ids::new(world.seed()).next()
+    Ids::new(world.seed()).draw()
 }
 
 /// Whether the password is the one hashed; the same work is done when there is no hash.

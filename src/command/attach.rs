@@ -64,7 +64,8 @@ pub fn check_plug(view: &View, machine: &Object, device: &Pluggable, plug: bool)
         (false, false) => return Err(codes::DEVICE_ALREADY_DETACHED(device.device)),
         _ => {}
     }
-    for operation in machine.get(VM::current_operations).values().filter(|name| LEAVING.contains(&name.as_str())) {
+    let mut operations = machine.get(VM::current_operations).values();
+    if let Some(operation) = operations.find(|name| LEAVING.contains(&name.as_str())) {
         let reason = format!("{} is in {}", machine.reference, operation.as_str());
         return Err(codes::OPERATION_NOT_ALLOWED(reason));
     }

@@ -111,7 +111,7 @@ impl<'a> Draft<'a> {
 
     /// Adds an object with a new reference and a new uuid; fields not named have their defaults.
     pub fn create<C: Declared>(&mut self, fields: Fields<C>) -> Ref {
-        let reference = self.ids.next();
+        let reference = self.ids.draw();
         self.create_as(reference, fields)
     }
 
@@ -125,7 +125,7 @@ impl<'a> Draft<'a> {
         if let Some(index) = MODEL.field(class, "uuid")
             && record[index].as_str().is_empty()
         {
-            record[index] = Value::text(&self.ids.next().uuid_text());
+            record[index] = Value::text(&self.ids.draw().uuid_text());
         }
         let position = self.base.position + 1;
         self.view.put(class, Arc::new(Object { reference, created: position, modified: position, record }));

@@ -97,7 +97,7 @@ pub fn remove(draft: &mut Draft, class: ClassId, object: Ref, field: usize, memb
 /// `create`, for a class without rules of its own.
 fn create(draft: &mut Draft, class: ClassId, record: &Value) -> Result<Value, ApiError> {
     let record = constructed(draft, class, record)?;
-    let reference = draft.ids.next();
+    let reference = draft.ids.draw();
     Ok(Value::Ref(draft.add(class, reference, record)))
 }
 

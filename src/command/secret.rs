@@ -55,7 +55,7 @@ pub(super) fn set_value(draft: &mut Draft, call: &Call) -> Result<Value, ApiErro
 
 /// Puts a value into the vault; gives the vault's id and the digest of nonce and value.
 fn seal(draft: &mut Draft, value: &str) -> (String, String) {
-    let id = draft.ids.next();
+    let id = draft.ids.draw();
     let mut nonce = [0; 16];
     draft.ids.fill(&mut nonce);
     let digest = Sha256::new().chain_update(nonce).chain_update(value.as_bytes()).finalize();

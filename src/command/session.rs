@@ -168,7 +168,7 @@ fn create_user(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     if draft.view().all::<user>().count() >= USERS_MAX {
         return Err(codes::OPERATION_NOT_ALLOWED(format!("there are {USERS_MAX} users already")));
     }
-    let reference = draft.ids.next();
+    let reference = draft.ids.draw();
     Ok(Value::Ref(draft.add(ClassId::user, reference, record)))
 }
 
@@ -196,7 +196,7 @@ fn create_subject(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     if draft.view().all::<subject>().any(|other| **other.get(subject::subject_identifier) == *identifier) {
         return Err(codes::SUBJECT_ALREADY_EXISTS());
     }
-    let reference = draft.ids.next();
+    let reference = draft.ids.draw();
     Ok(Value::Ref(draft.add(ClassId::subject, reference, record)))
 }
 

@@ -34,7 +34,8 @@ struct Registration {
     texts: Vec<String>,
     /// Events up to here were given out.
     told: u64,
-    following: Arc<Following>,
+    /// Recent batches are kept for as long as somebody is registered.
+    _following: Following,
 }
 
 impl Gateway {
@@ -103,7 +104,7 @@ impl Gateway {
         let registration = registrations.entry(caller.principal.session).or_insert_with(|| Registration {
             texts: Vec::new(),
             told: view.position,
-            following: Arc::new(self.subscribers.follow()),
+            _following: self.subscribers.follow(),
         });
         let more = call.args[0].as_set().iter().map(|text| text.as_str().to_string());
         registration.texts.extend(more);

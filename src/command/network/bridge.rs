@@ -45,7 +45,7 @@ pub fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     } else if bridges(draft).contains(&bridge) {
         return Err(codes::BRIDGE_NAME_EXISTS(bridge));
     }
-    let reference = draft.ids.next();
+    let reference = draft.ids.draw();
     Ok(Value::Ref(draft.add(ClassId::network, reference, record)))
 }
 

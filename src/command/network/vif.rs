@@ -82,7 +82,7 @@ pub fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     }
     record[VIF::device.index] = Value::from(place.to_string());
     record[VIF::currently_attached.index] = Value::Bool(false);
-    let reference = draft.ids.next();
+    let reference = draft.ids.draw();
     Ok(Value::Ref(draft.add(ClassId::VIF, reference, record)))
 }
 

@@ -47,7 +47,7 @@ fn add(draft: &mut Draft, carrier: Ref, tag: i64, on: Ref) -> Result<(Ref, Ref),
         }
     }
     let metrics = draft.create(Fields::<PIF_metrics>::new());
-    let (pif, vlan) = (draft.ids.next(), draft.ids.next());
+    let (pif, vlan) = (draft.ids.draw(), draft.ids.draw());
     let interface = Fields::<PIF>::new()
         .with(PIF::device, device.get(PIF::device).clone())
         .with(PIF::network, on)

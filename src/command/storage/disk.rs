@@ -12,7 +12,7 @@ pub fn add(draft: &mut Draft, mut disk: Fields<VDI>) -> Ref {
     let text = |key: usize| disk.record[key].as_str().to_string();
     let (mut uuid, location) = (text(VDI::uuid.index), text(VDI::location.index));
     if uuid.is_empty() {
-        uuid = draft.ids.next().uuid_text();
+        uuid = draft.ids.draw().uuid_text();
         disk = disk.with(VDI::uuid, uuid.clone());
     }
     if location.is_empty() {

@@ -42,7 +42,7 @@ pub fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     plugins::plugin(sr.get(SR::r#type))?.check_configuration(&config)?;
     record[PBD::device_config.index] = hide_passwords(draft, &config);
     draft.args.clear();
-    let reference = draft.ids.next();
+    let reference = draft.ids.draw();
     Ok(Value::Ref(draft.add(ClassId::PBD, reference, record)))
 }
 

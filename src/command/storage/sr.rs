@@ -150,7 +150,7 @@ pub fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let mut call = call.clone();
     call.args[1] = hide_passwords(draft, call.args[1].as_map());
     draft.record_args(&call);
-    let planned = [("SR", draft.ids.next().uuid_text())];
+    let planned = [("SR", draft.ids.draw().uuid_text())];
     operation::begin(draft, &call, Begin { planned: &planned, ..Begin::about(ClassId::host, on) })
 }
 

@@ -203,7 +203,7 @@ pub fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     record[VBD::VDI.index] = Value::Ref(if empty { Ref::NULL } else { vdi });
     record[VBD::currently_attached.index] = Value::Bool(false);
     record[VBD::device.index] = Value::text("");
-    let reference = draft.ids.next();
+    let reference = draft.ids.draw();
     Ok(Value::Ref(draft.add(ClassId::VBD, reference, record)))
 }
 

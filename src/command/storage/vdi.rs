@@ -121,7 +121,7 @@ pub fn begin_create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
         other => (key.clone(), other.clone()),
     });
     let call = Call { args: vec![Value::map(plain)], ..call.clone() };
-    let uuid = draft.ids.next().uuid_text();
+    let uuid = draft.ids.draw().uuid_text();
     let disks = work(&uuid, &repository, bytes, DiskWork::Make);
     operation::begin(draft, &call, Begin { disks, ..Begin::on(ClassId::SR, repository.reference, "vdi_create") })
 }
@@ -183,7 +183,7 @@ pub fn begin_copy_inside(draft: &mut Draft, call: &Call) -> Result<Value, ApiErr
     let operation = call.message.name;
     let (vdi, repository) = ready(draft, call, operation)?;
     let source = DiskWork::Clone(vdi.get(VDI::uuid).to_string());
-    let uuid = draft.ids.next().uuid_text();
+    let uuid = draft.ids.draw().uuid_text();
     let disks = work(&uuid, &repository, vdi.get(VDI::virtual_size), source);
     let on_disk = if operation == "snapshot" { "vdi_snapshot" } else { "vdi_clone" };
     let also = [(ClassId::SR, repository.reference, on_disk)];
@@ -225,7 +225,7 @@ pub fn begin_copy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
         let target = draft.find::<SR>(to)?;
         sr::check(draft.view(), &target, "vdi_create")?;
         sr::assert_room(&target, bytes)?;
-        let uuid = draft.ids.next().uuid_text();
+        let uuid = draft.ids.draw().uuid_text();
         let disks = work(&uuid, &target, bytes, source);
         let also = [(ClassId::SR, target.reference, "vdi_create")];
         return operation::begin(

@@ -44,7 +44,7 @@ pub fn create(draft: &mut Draft, call: &Call) -> Answer {
         return Err(codes::VALUE_NOT_SUPPORTED("power_state", state, "a new machine is halted"));
     }
     let metrics = draft.create(Fields::<VM_metrics>::new().with(VM_metrics::install_time, Value::Time(draft.now)));
-    let vm = draft.ids.next();
+    let vm = draft.ids.draw();
     draft.add(ClassId::VM, vm, record);
     draft.set(vm, VM::metrics, metrics);
     draft.set(vm, VM::domid, state::NO_DOMAIN);
@@ -84,7 +84,7 @@ fn complete_boot(draft: &mut Draft, vm: Ref) -> Result<(), ApiError> {
         draft.set(vm, VM::generation_id, id);
     }
     if !machine.get(VM::other_config).contains_key("mac_seed") {
-        set_key(draft, vm, VM::other_config, "mac_seed", |draft| draft.ids.next().uuid_text())?;
+        set_key(draft, vm, VM::other_config, "mac_seed", |draft| draft.ids.draw().uuid_text())?;
     }
     Ok(())
 }

@@ -92,7 +92,7 @@ fn copied_disks(
             sr::assert_room(&disk, bytes)?;
         }
         planned.push(Disk {
-            uuid: draft.ids.next().uuid_text(),
+            uuid: draft.ids.draw().uuid_text(),
             sr: disk.get(SR::uuid).to_string(),
             bytes,
             work: work(source.get(VDI::uuid).to_string()),
@@ -293,7 +293,7 @@ fn rename_origin(draft: &mut Draft, original: &Object, copy: Ref) -> Result<(), 
     for key in ["default_template", "xensource_internal"] {
         config.remove(key);
     }
-    config.insert("mac_seed".into(), Value::text(&draft.ids.next().uuid_text()));
+    config.insert("mac_seed".into(), Value::text(&draft.ids.draw().uuid_text()));
     if original.get(VM::is_a_template) && !original.get(VM::is_a_snapshot) {
         config.insert("base_template_name".into(), Value::text(original.get(VM::name_label)));
     }

@@ -224,7 +224,7 @@ pub fn image(draft: &mut Draft, machine: &Object) -> Result<Disk, ApiError> {
     let sr = suspend_sr(draft, machine)?;
     let bytes = memory::taken(machine).saturating_add(IMAGE_OVERHEAD_BYTES);
     let sr = draft.get(sr, SR::uuid, |uuid| uuid.to_string())?;
-    Ok(Disk { uuid: draft.ids.next().uuid_text(), sr, bytes, work: DiskWork::Memory })
+    Ok(Disk { uuid: draft.ids.draw().uuid_text(), sr, bytes, work: DiskWork::Memory })
 }
 
 /// The VDI of a suspended machine's state.

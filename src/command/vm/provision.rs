@@ -37,7 +37,7 @@ pub fn provision(draft: &mut Draft, call: &Call) -> Answer {
         let sr = repository(draft, &wanted.sr)?;
         sr::assert_attached(draft.view(), &sr)?;
         sr::assert_room(&sr, wanted.bytes)?;
-        let (uuid, sr) = (draft.ids.next().uuid_text(), sr.get(SR::uuid).to_string());
+        let (uuid, sr) = (draft.ids.draw().uuid_text(), sr.get(SR::uuid).to_string());
         disks.push(Disk { uuid, sr, bytes: wanted.bytes, work: DiskWork::Make });
     }
     if disks.is_empty() {

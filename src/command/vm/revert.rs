@@ -76,7 +76,7 @@ pub fn revert(draft: &mut Draft, call: &Call) -> Answer {
 fn restored(draft: &mut Draft, source: Ref) -> Result<Disk, ApiError> {
     let source = draft.find::<VDI>(source)?;
     let sr = draft.get(source.get(VDI::SR), SR::uuid, |uuid| uuid.to_string())?;
-    let uuid = draft.ids.next().uuid_text();
+    let uuid = draft.ids.draw().uuid_text();
     Ok(Disk {
         uuid,
         sr,

@@ -180,7 +180,7 @@ fn open_consoles(draft: &mut Draft, vm: Ref, on: Ref) -> Result<(), ApiError> {
     }
     let address = draft.get(on, host::address, |address| address.to_string()).unwrap_or_default();
     let protocol = if boot::is_hvm(&*draft.find::<VM>(vm)?) { "rfb" } else { "vt100" };
-    let uuid = draft.ids.next().uuid_text();
+    let uuid = draft.ids.draw().uuid_text();
     let location = format!("https://{address}/console?uuid={uuid}");
     let fields = Fields::<console>::new()
         .with(console::uuid, uuid)

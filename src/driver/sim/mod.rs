@@ -74,7 +74,7 @@ impl Sim {
 
     fn new(mut store: Store, world: World, options: Options) -> io::Result<Sim> {
         if store.state.boot.is_null() {
-            store.commit(vec![Entry::Boot(crate::world::Ids::new(world.seed()).next())])?;
+            store.commit(vec![Entry::Boot(crate::world::Ids::new(world.seed()).draw())])?;
         }
         let inner = Mutex::new(Inner { store, looked: 0 });
         Ok(Sim { world, options, inner, changed: Notify::new() })
@@ -103,7 +103,7 @@ impl Sim {
         let mut inner = self.lock();
         let gone = inner.store.state.machines.keys().map(|uuid| Entry::Machine(*uuid, None));
         let mut entries: Vec<Entry> = gone.collect();
-        entries.push(Entry::Boot(crate::world::Ids::new(self.world.seed()).next()));
+        entries.push(Entry::Boot(crate::world::Ids::new(self.world.seed()).draw()));
         drop(inner.store.commit(entries));
         self.changed.notify_one();
     }

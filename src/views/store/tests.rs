@@ -228,7 +228,8 @@ async fn columns_read_like_the_api() {
     let store = Store::open(data.path(), None).await.expect("a new store");
     store.close(&view).await.expect("closed");
     let vm = view.all::<VM>().find(|vm| &**vm.get(VM::name_label) == "vm4").expect("it was added");
-    let row: Vec<(String, String, bool, i64, f64, String, String, String)> = sql(
+    type Row = (String, String, bool, i64, f64, String, String, String);
+    let row: Vec<Row> = sql(
         data.path(),
         "SELECT ref, power_state, is_a_template, memory_static_max, HVM_shadow_multiplier, affinity, \
          current_operations, other_config FROM vm WHERE name_label = 'vm4'",
@@ -338,7 +339,7 @@ async fn figures() {
     change(&mut view, &world, move |draft| vdis.into_iter().for_each(|vdi| draft.delete::<VDI>(vdi)));
     let class = view.class_mut(crate::model::ClassId::task);
     for _ in 0..100_000_u64 {
-        class.deleted.insert((1, crate::world::Ids::new(world.seed()).next()), 1);
+        class.deleted.insert((1, crate::world::Ids::new(world.seed()).draw()), 1);
     }
     let objects: usize = view.counts().map(|(_, count)| count).sum();
     let begun = std::time::Instant::now();

@@ -106,7 +106,7 @@ fn a_template_is_provisioned() {
     let refused = site.call("VM.provision", vec![vm.into()]).expect_err("no template");
     assert_eq!(refused.code, "PROVISION_ONLY_ALLOWED_ON_TEMPLATE");
     site.done("VM.set_is_a_template", vec![vm.into(), true.into()]).expect("made");
-    assert_eq!(site.allowed(vm).contains(&"start".to_string()), false);
+    assert!(!site.allowed(vm).contains(&"start".to_string()));
     site.done("VM.add_to_other_config", vec![vm.into(), "disks".into(), Value::text(&xml)]).expect("set");
     site.done("VM.provision", vec![vm.into()]).expect("provisioned");
     let machine = site.get::<VM>(vm);
