@@ -60,6 +60,7 @@ pub enum Action {
         machine: Ref,
         device: Device,
     },
+    /// An interface of the same number moves to the new one's bridge.
     AttachNic {
         machine: Ref,
         nic: Nic,
@@ -97,6 +98,10 @@ pub enum Action {
     DestroyRepository(Repository),
     AttachRepository(Repository),
     DetachRepository(Repository),
+    /// Look which network devices the host has.
+    FindInterfaces,
+    /// Bring an interface of the host up or down, or give it its addresses.
+    Interface(Interface),
 }
 
 /// How a machine is ended.
@@ -167,6 +172,18 @@ pub struct Nic {
     pub bridge: String,
     /// The uuid of the VIF.
     pub interface: Ref,
+}
+
+/// An interface of the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Interface {
+    pub device: String,
+    /// -1: untagged.
+    pub vlan: i64,
+    pub bridge: String,
+    pub up: bool,
+    /// `mode`, `address`, `netmask`, `gateway`, `dns`, and for IPv6 the same with `6_` in front; what is not named stays.
+    pub addresses: Texts,
 }
 
 /// A storage repository as its host sees it.

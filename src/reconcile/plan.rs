@@ -7,9 +7,9 @@
 use super::config;
 use crate::command::operation::{self, Facts};
 use crate::driver::Trace;
-use crate::driver::action::{Action, Config, Disk, DiskWork, Image, Manner, Nic, Repository, Texts};
+use crate::driver::action::{Action, Config, Disk, DiskWork, Image, Interface, Manner, Nic, Repository, Texts};
 use crate::error::{ApiError, codes};
-use crate::model::{PBD, SR, VBD, VDI, VIF, VM, host, network, task};
+use crate::model::{PBD, PIF, SR, VBD, VDI, VIF, VM, host, network, task};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -95,13 +95,12 @@ const PLANS: &[(&str, Planner)] = &[
     ("VIF.plug", |order| order.nic(true)),
     ("VIF.unplug", |order| order.nic(false)),
     ("VIF.unplug_force", |order| order.nic(false)),
-    ("VIF.move", |order| order.moved_nic()),
-    // The network of the host itself is its system's: these only end, until a driver cares for it.
-    ("PIF.scan", |_| Ok(Action::Nothing)),
-    ("PIF.plug", |_| Ok(Action::Nothing)),
-    ("PIF.unplug", |_| Ok(Action::Nothing)),
-    ("PIF.reconfigure_ip", |_| Ok(Action::Nothing)),
-    ("PIF.reconfigure_ipv6", |_| Ok(Action::Nothing)),
+    ("VIF.move", |order| order.nic_to(order.reference(1))),
+    ("PIF.scan", |_| Ok(Action::FindInterfaces)),
+    ("PIF.plug", |order| order.interface(true, &[])),
+    ("PIF.unplug", |order| order.interface(false, &[])),
+    ("PIF.reconfigure_ip", |order| order.interface(true, &["mode", "address", "netmask", "gateway", "dns"])),
+    ("PIF.reconfigure_ipv6", |order| order.interface(true, &["6_mode", "6_address", "6_gateway", "6_dns"])),
     ("SR.create", |order| Ok(Action::CreateRepository(order.asked_repository()?))),
     ("SR.probe", |order| Ok(Action::Probe(order.probed(2)))),
     ("SR.probe_ext", |order| Ok(Action::Probe(order.probed(2)))),
@@ -230,13 +229,25 @@ impl Order<'_> {
         Ok(if attach { Action::AttachNic { machine, nic } } else { Action::DetachNic { machine, nic } })
     }
 
-    /// The interface as it will be on its new network: it takes the place of the one of the same number.
-    fn moved_nic(&self) -> Result<Action, ApiError> {
+    /// The interface as it will be on another network.
+    fn nic_to(&self, lan: Ref) -> Result<Action, ApiError> {
+        let lan = self.view.find::<network>(lan).ok_or_else(|| codes::HANDLE_INVALID("network", lan))?;
         let Action::AttachNic { machine, nic } = self.nic(true)? else { return Ok(Action::Nothing) };
-        let to = self.reference(1);
-        let to = self.view.find::<network>(to).ok_or_else(|| codes::HANDLE_INVALID("network", to))?;
-        let nic = Nic { bridge: to.get(network::bridge).to_string(), ..nic };
-        Ok(Action::AttachNic { machine, nic })
+        Ok(Action::AttachNic { machine, nic: Nic { bridge: lan.get(network::bridge).to_string(), ..nic } })
+    }
+
+    /// The host's interface, with the arguments after the first one as addresses of these names.
+    fn interface(&self, up: bool, names: &[&str]) -> Result<Action, ApiError> {
+        let pif = self.view.find::<PIF>(self.object).ok_or_else(|| codes::HANDLE_INVALID("PIF", self.object))?;
+        let lan = self.view.find::<network>(pif.get(PIF::network));
+        let given = names.iter().zip(self.args.iter().skip(1));
+        Ok(Action::Interface(Interface {
+            device: pif.get(PIF::device).to_string(),
+            vlan: pif.get(PIF::VLAN),
+            bridge: lan.map(|lan| lan.get(network::bridge).to_string()).unwrap_or_default(),
+            up,
+            addresses: given.map(|(name, value)| (name.to_string(), value.as_str().to_string())).collect(),
+        }))
     }
 
     fn machine_of(&self, vm: Ref) -> Result<Ref, ApiError> {

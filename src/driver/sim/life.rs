@@ -114,6 +114,7 @@ pub fn name(action: &Action) -> &'static str {
         Action::Disks { .. } => "disks",
         Action::Resize { .. } => "resize",
         Action::Measure(_) | Action::Scan(_) | Action::Probe(_) => "scan",
+        Action::FindInterfaces | Action::Interface(_) => "interface",
         Action::CreateRepository(_) | Action::DestroyRepository(_) => "repository",
         Action::AttachRepository(_) | Action::DetachRepository(_) => "repository",
     }
@@ -137,6 +138,7 @@ pub fn seconds(action: &Action, luck: f64, memory: i64) -> f64 {
         Action::Disks { work, .. } => work.iter().map(|disk| disk_seconds(&disk.work, disk.bytes, memory)).sum(),
         Action::Resize { .. } | Action::Scan(_) | Action::Probe(_) => 0.5,
         Action::Measure(_) => 0.1,
+        Action::FindInterfaces | Action::Interface(_) => 0.3,
         Action::CreateRepository(_) | Action::DestroyRepository(_) => 1.0,
         Action::AttachRepository(_) | Action::DetachRepository(_) => 0.5,
     }

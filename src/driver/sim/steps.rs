@@ -12,6 +12,9 @@ use crate::value::{Micros, Ref};
 /// Discs that a simulated ISO library always has.
 const DISCS: [(&str, i64); 2] = [("alpine-virt-3.22.iso", 66 << 20), ("debian-13-netinst.iso", 784 << 20)];
 
+/// The network devices that the simulated host has.
+const INTERFACES: [(&str, &str); 2] = [("eth0", "02:16:3e:00:00:01"), ("eth1", "02:16:3e:00:00:02")];
+
 /// How an action begins.
 pub enum Begun {
     /// Its end is reached already.
@@ -106,6 +109,7 @@ pub fn reach(
         Action::Nothing => Vec::new(),
         Action::Measure(image) => return Ok((Vec::new(), Some(measured(state, image)))),
         Action::Scan(repository) => return Ok((Vec::new(), Some(found(state, repository)))),
+        Action::FindInterfaces => return Ok((Vec::new(), Some(interfaces()))),
         Action::Probe(repository) => return Ok((Vec::new(), Some(probed(state, repository)))),
         Action::Start(config) => started(state, config, mark, options, now)?,
         Action::Resume(config, image) => {
@@ -376,6 +380,12 @@ fn shelved(state: &State, mark: Ref, action: &Action, repository: &Repository) -
         || state.repositories.get(&repository.uuid).is_some_and(|shelf| shelf.made_here);
     let shelf = Shelf { repository: repository.clone(), attached, made_here, mark: Some(done(mark, false)) };
     Entry::Repository(repository.uuid, Some(Box::new(shelf)))
+}
+
+/// The network devices of the simulated host.
+fn interfaces() -> Facts {
+    let found = INTERFACES.iter().map(|(name, mac)| (name.to_string(), mac.to_string()));
+    Facts { interfaces: found.collect(), ..Facts::default() }
 }
 
 fn measured(state: &State, image: &Image) -> Facts {
