@@ -59,7 +59,7 @@ impl House {
         house.start(false).await;
         let mut nonce = [0; 16];
         house.world.fill(&mut nonce);
-        let id = xenledger::world::Ids::new(house.world.seed()).next();
+        let id = xenledger::world::Ids::new(house.world.seed()).draw();
         let password = Sealed { id, nonce, value: zeroize::Zeroizing::new(b"none".to_vec()) };
         house.own(bootstrap::found(HostFacts::default().simulated(), password)).await.expect("a pool");
         house
@@ -285,7 +285,7 @@ pub fn nothing_pending(view: &View) -> bool {
 }
 
 fn add_disk(draft: &mut Draft, sr: Ref) -> Ref {
-    let uuid = draft.ids.next().uuid_text();
+    let uuid = draft.ids.draw().uuid_text();
     let fields = Fields::<VDI>::new()
         .with(VDI::uuid, uuid.clone())
         .with(VDI::location, uuid)
