@@ -1,6 +1,7 @@
 //! The program: reads its arguments, sets up its own log, runs one command.
 
 use clap::Parser;
+use std::io::IsTerminal;
 use xenledger::cli::{Command, LogFormat};
 
 /// A XenAPI server whose state is a log of events.
@@ -30,7 +31,8 @@ fn trace(command: &Command) {
     let default = if command.serves() { "info" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
     match command.log_format() {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

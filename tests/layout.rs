@@ -110,6 +110,26 @@ fn a_file_has_one_subject_and_says_it() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The walk in ARCHITECTURE.md is a table: what happens, where, in which function.
+#[test]
+fn the_walk_names_functions_that_exist() {
+    let walk = include_str!("../proto-docs/ARCHITECTURE.md");
+    let sources: BTreeMap<String, String> = sources("src").into_iter().collect();
+    let mut steps = 0;
+    for line in walk.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let [_, file, function] = cells[..] else { continue };
+        if !file.starts_with("src/") {
+            continue;
+        }
+        let text = sources.get(file).unwrap_or_else(|| panic!("there is no {file}"));
+        let there = [format!("fn {function}("), format!("fn {function}<")].iter().any(|name| text.contains(name));
+        assert!(there, "{file} has no function {function}");
+        steps += 1;
+    }
+    assert!(steps > 20, "the walk has only {steps} steps");
+}
+
 /// Every Rust file under a folder of the package, by its path from there.
 fn sources(folder: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
