@@ -70,11 +70,11 @@ class! {
     }
     messages {
         /// List the groups that a subject belongs to, groups of groups included.
-        fn get_group_membership(subject_identifier: String) -> Set<String> as read_only;
+        fn get_group_membership(subject_identifier: String) -> Set<String> as read_only ![AUTH_IS_DISABLED];
         /// What the directory says about a subject.
-        fn get_subject_information_from_identifier(subject_identifier: String) -> Map<String, String> as read_only;
+        fn get_subject_information_from_identifier(subject_identifier: String) -> Map<String, String> as read_only ![AUTH_IS_DISABLED];
         /// Find the identifier of a subject by its name.
-        fn get_subject_identifier(subject_name: String) -> String as read_only;
+        fn get_subject_identifier(subject_name: String) -> String as read_only ![AUTH_IS_DISABLED];
     }
 }
 
@@ -95,9 +95,9 @@ class! {
         /// List the names of all messages that its roles allow.
         fn get_permissions_name_label(self: Ref<subject>) -> Set<String> as read_only, task;
         /// Take a role away from it.
-        fn remove_from_roles(self: Ref<subject>, role: Ref<role>) -> Void as pool_admin, task;
+        fn remove_from_roles(self: Ref<subject>, role: Ref<role>) -> Void as pool_admin ![ROLE_NOT_FOUND], task;
         /// Give it one more role.
-        fn add_to_roles(self: Ref<subject>, role: Ref<role>) -> Void as pool_admin, task;
+        fn add_to_roles(self: Ref<subject>, role: Ref<role>) -> Void as pool_admin ![ROLE_ALREADY_EXISTS, ROLE_NOT_FOUND, VALUE_NOT_SUPPORTED], task;
     }
 }
 
@@ -195,26 +195,26 @@ class! {
     }
     messages {
         /// Replace all keys and values.
-        fn set_other_config(self: Ref<task>, value: Map<String, String>) -> Void as read_only, prototyped;
+        fn set_other_config(self: Ref<task>, value: Map<String, String>) -> Void as read_only ![RBAC_PERMISSION_DENIED, VALUE_NOT_SUPPORTED], prototyped;
         /// Remove a key; not an error if it is not there.
-        fn remove_from_other_config(self: Ref<task>, key: String) -> Void as read_only, prototyped;
+        fn remove_from_other_config(self: Ref<task>, key: String) -> Void as read_only ![RBAC_PERMISSION_DENIED], prototyped;
         /// Add a key; MAP_DUPLICATE_KEY if it is there.
-        fn add_to_other_config(self: Ref<task>, key: String, value: String) -> Void as read_only, prototyped;
+        fn add_to_other_config(self: Ref<task>, key: String, value: String) -> Void as read_only ![MAP_DUPLICATE_KEY, RBAC_PERMISSION_DENIED, VALUE_NOT_SUPPORTED], prototyped;
         /// Set the error of a task that a client created.
-        fn set_error_info(self: Ref<task>, value: Set<String>) -> Void as read_only;
+        fn set_error_info(self: Ref<task>, value: Set<String>) -> Void as read_only ![OPERATION_NOT_ALLOWED, RBAC_PERMISSION_DENIED, VALUE_NOT_SUPPORTED];
         /// Set the result of a task that a client created.
-        fn set_result(self: Ref<task>, value: String) -> Void as read_only;
+        fn set_result(self: Ref<task>, value: String) -> Void as read_only ![OPERATION_NOT_ALLOWED, RBAC_PERMISSION_DENIED, VALUE_NOT_SUPPORTED];
         /// Set the progress, 0 to 1, of a task that a client created.
-        fn set_progress(self: Ref<task>, value: Float) -> Void as read_only;
+        fn set_progress(self: Ref<task>, value: Float) -> Void as read_only ![OPERATION_NOT_ALLOWED, RBAC_PERMISSION_DENIED, VALUE_NOT_SUPPORTED];
         /// Set the status of a task that a client created; success, failure and cancelled end it.
-        fn set_status(self: Ref<task>, value: task_status_type) -> Void as read_only;
+        fn set_status(self: Ref<task>, value: task_status_type) -> Void as read_only ![OPERATION_NOT_ALLOWED, RBAC_PERMISSION_DENIED, VALUE_NOT_SUPPORTED];
         /// Ask that the work stop. What cannot be stopped any more refuses with OPERATION_NOT_ALLOWED; whether it did
         /// is in `status`.
-        fn cancel(task: Ref<task>) -> Void as read_only ![OPERATION_NOT_ALLOWED];
+        fn cancel(task: Ref<task>) -> Void as read_only ![OPERATION_NOT_ALLOWED, RBAC_PERMISSION_DENIED];
         /// Forget a task; the work, if still under way, goes on.
-        fn destroy(self: Ref<task>) -> Void as read_only;
+        fn destroy(self: Ref<task>) -> Void as read_only ![RBAC_PERMISSION_DENIED];
         /// Make a task for the client's own bookkeeping; the server does not touch its progress.
-        fn create(label: String, description: String = "") -> Ref<task> as read_only;
+        fn create(label: String, description: String = "") -> Ref<task> as read_only ![OPERATION_NOT_ALLOWED];
     }
 }
 
@@ -308,11 +308,11 @@ class! {
     }
     messages {
         /// Answer the records for which the expression is true.
-        fn get_all_records_where(expr: String) -> Map<Ref<message>, Record<message>> as read_only;
+        fn get_all_records_where(expr: String) -> Map<Ref<message>, Record<message>> as read_only ![INVALID_VALUE];
         /// Answer every notice with its record.
         fn get_all_records() -> Map<Ref<message>, Record<message>> as read_only;
         /// Find a notice by its identifier; UUID_INVALID if there is none.
-        fn get_by_uuid(uuid: String) -> Ref<message> as read_only;
+        fn get_by_uuid(uuid: String) -> Ref<message> as read_only ![UUID_INVALID];
         /// Answer the record.
         fn get_record(self: Ref<message>) -> Record<message> as read_only;
         /// Answer the notices made at that time or later.
@@ -320,7 +320,7 @@ class! {
         /// List all notices.
         fn get_all() -> Set<Ref<message>> as read_only;
         /// Answer the notices about one object, made at that time or later.
-        fn get(cls: cls, obj_uuid: String, since: DateTime) -> Map<Ref<message>, Record<message>> as read_only;
+        fn get(cls: cls, obj_uuid: String, since: DateTime) -> Map<Ref<message>, Record<message>> as read_only ![UUID_INVALID];
         /// Remove every notice that fits the filters; without filters, all.
         fn destroy_all(filters: Map<String, String>) -> Void as pool_operator, prototyped;
         /// Remove several notices at once; none is removed if one does not exist.
@@ -328,7 +328,7 @@ class! {
         /// Remove a notice.
         fn destroy(self: Ref<message>) -> Void as pool_operator;
         /// Make a notice about an object. An unknown object gives UUID_INVALID.
-        fn create(name: String, priority: Int, cls: cls, obj_uuid: String, body: String) -> Ref<message> as pool_operator;
+        fn create(name: String, priority: Int, cls: cls, obj_uuid: String, body: String) -> Ref<message> as pool_operator ![UUID_INVALID];
     }
 }
 

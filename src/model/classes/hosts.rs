@@ -188,23 +188,23 @@ class! {
         /// List the names of time zones.
         fn list_timezones(self: Ref<host>) -> Set<String> as read_only, task, prototyped;
         /// Set the time zone.
-        fn set_timezone(self: Ref<host>, value: String) -> Void as pool_operator, task, prototyped;
+        fn set_timezone(self: Ref<host>, value: String) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Say how each clock server does.
         fn get_ntp_servers_status(self: Ref<host>) -> Map<String, String> as read_only, task, prototyped;
         /// Set the clock servers for the mode Custom.
-        fn set_ntp_custom_servers(self: Ref<host>, value: Set<String>) -> Void as pool_operator, task, prototyped;
+        fn set_ntp_custom_servers(self: Ref<host>, value: Set<String>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Choose where clock servers come from.
-        fn set_ntp_mode(self: Ref<host>, value: host_ntp_mode) -> Void as pool_operator, task, prototyped;
+        fn set_ntp_mode(self: Ref<host>, value: host_ntp_mode) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Limit the sleep states of the processors.
-        fn set_max_cstate(self: Ref<host>, value: String) -> Void as pool_operator, task, prototyped;
+        fn set_max_cstate(self: Ref<host>, value: String) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// List the clients that called lately: name to address.
         fn get_tracked_user_agents(self: Ref<host>) -> Map<String, String> as read_only, task, prototyped;
         /// Open SSH only while the API does not work.
-        fn set_ssh_auto_mode(self: Ref<host>, value: Bool) -> Void as pool_admin, task, prototyped;
+        fn set_ssh_auto_mode(self: Ref<host>, value: Bool) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Log an idle console out after so many seconds; 0 for never.
-        fn set_console_idle_timeout(self: Ref<host>, value: Int) -> Void as pool_admin, task, prototyped;
+        fn set_console_idle_timeout(self: Ref<host>, value: Int) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Close SSH so many seconds after it was opened; 0 for never.
-        fn set_ssh_enabled_timeout(self: Ref<host>, value: Int) -> Void as pool_admin, task, prototyped;
+        fn set_ssh_enabled_timeout(self: Ref<host>, value: Int) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Close SSH.
         fn disable_ssh(self: Ref<host>) -> Void as pool_admin, task, prototyped;
         /// Open SSH.
@@ -214,7 +214,7 @@ class! {
         /// Do what is recommended after updates; no longer possible.
         fn apply_recommended_guidances(self: Ref<host>) -> Void as pool_operator, task, removed;
         /// Choose whether plain HTTP is refused.
-        fn set_https_only(self: Ref<host>, value: Bool) -> Void as pool_operator, task, prototyped;
+        fn set_https_only(self: Ref<host>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Look for drivers again.
         fn rescan_drivers(self: Ref<host>) -> Void as pool_admin, task, prototyped;
         /// Install the updates that the hash stands for; answers what is left to do.
@@ -224,19 +224,19 @@ class! {
         /// Stop checking certificates, on this host only.
         fn emergency_disable_tls_verification() -> Void as local_root, task;
         /// Choose how machines are laid out over memory nodes.
-        fn set_numa_affinity_policy(self: Ref<host>, value: host_numa_affinity_policy) -> Void as pool_admin, task, prototyped;
+        fn set_numa_affinity_policy(self: Ref<host>, value: host_numa_affinity_policy) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// What the scheduler treats as a unit: thread, core or socket.
         fn get_sched_gran(self: Ref<host>) -> host_sched_gran as local_root, task;
         /// Choose what the scheduler treats as a unit; takes effect at the next start.
         fn set_sched_gran(self: Ref<host>, value: host_sched_gran) -> Void as local_root, task;
         /// Set the certificates for secure boot; see the pool's.
-        fn set_uefi_certificates(host: Ref<host>, value: String) -> Void as local_root, task, deprecated;
+        fn set_uefi_certificates(host: Ref<host>, value: String) -> Void as local_root ![VALUE_NOT_SUPPORTED], task, deprecated;
         /// Choose whether storage is reached on several paths.
-        fn set_multipathing(host: Ref<host>, value: Bool) -> Void as pool_operator, task;
+        fn set_multipathing(host: Ref<host>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Set its name as an iSCSI initiator.
-        fn set_iscsi_iqn(host: Ref<host>, value: String) -> Void as pool_operator, task;
+        fn set_iscsi_iqn(host: Ref<host>, value: String) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Choose whether old TLS versions are allowed.
-        fn set_ssl_legacy(self: Ref<host>, value: Bool) -> Void as pool_operator, task;
+        fn set_ssl_legacy(self: Ref<host>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Free the screen at the next start, so that a machine can have it.
         fn disable_display(host: Ref<host>) -> host_display as pool_operator, task;
         /// Take the screen back at the next start.
@@ -248,17 +248,17 @@ class! {
         /// Stop caching disks on this host.
         fn disable_local_storage_caching(host: Ref<host>) -> Void as pool_operator, task;
         /// Cache disks in this repository of the host.
-        fn enable_local_storage_caching(host: Ref<host>, sr: Ref<SR>) -> Void as pool_operator, task;
+        fn enable_local_storage_caching(host: Ref<host>, sr: Ref<SR>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED], task;
         /// No longer possible.
         fn reset_cpu_features(host: Ref<host>) -> Void as pool_operator, task, removed;
         /// No longer possible.
         fn set_cpu_features(host: Ref<host>, features: String) -> Void as pool_operator, task, removed;
         /// Set how it can be switched on from afar; an empty mode for not at all.
-        fn set_power_on_mode(self: Ref<host>, power_on_mode: String, power_on_config: Map<String, String>) -> Void as pool_operator, task;
+        fn set_power_on_mode(self: Ref<host>, power_on_mode: String, power_on_config: Map<String, String>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Read again what is installed.
         fn refresh_pack_info(host: Ref<host>) -> Void as pool_operator, task, deprecated;
         /// Change the edition.
-        fn apply_edition(host: Ref<host>, edition: String, force: Bool) -> Void as pool_operator, task;
+        fn apply_edition(host: Ref<host>, edition: String, force: Bool) -> Void as pool_operator ![INVALID_EDITION], task;
         /// Make a new certificate that it signs itself.
         fn reset_server_certificate(host: Ref<host>) -> Void as pool_admin, task;
         /// The same, for a host that the pool does not reach.
@@ -270,7 +270,7 @@ class! {
         /// Answer the certificate, as PEM.
         fn get_server_certificate(host: Ref<host>) -> String as read_only, task;
         /// Ask the workload balancer where this host's machines should go.
-        fn retrieve_wlb_evacuate_recommendations(self: Ref<host>) -> Map<Ref<VM>, Set<String>> as read_only, task;
+        fn retrieve_wlb_evacuate_recommendations(self: Ref<host>) -> Map<Ref<VM>, Set<String>> as read_only ![WLB_NOT_INITIALIZED], task;
         /// Choose whether the directory is asked over TLS.
         fn external_auth_set_ldaps(host: Ref<host>, ldaps: Bool, force: Bool) -> Void as pool_admin, task;
         /// Stop asking the directory.
@@ -288,7 +288,7 @@ class! {
         /// Run a function of a plugin that is installed on the host; XENAPI_MISSING_PLUGIN if it is not.
         fn call_plugin(host: Ref<host>, plugin: String, fn: String, args: Map<String, String>) -> String as pool_admin, task;
         /// Attach a new, empty binary object under a name.
-        fn create_new_blob(host: Ref<host>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator, task;
+        fn create_new_blob(host: Ref<host>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Write measured figures to disk, after so many seconds.
         fn backup_rrds(host: Ref<host>, delay: Float) -> Void as pool_admin, task;
         /// Write everything that is only in memory to disk.
@@ -316,13 +316,13 @@ class! {
         /// Apply a changed `logging`.
         fn syslog_reconfigure(host: Ref<host>) -> Void as pool_operator, task;
         /// Move every running machine elsewhere; the host should be disabled first.
-        fn evacuate(host: Ref<host>, network: Ref<network> = null, evacuate_batch_size: Int = 0) -> Void as pool_operator_or_cert, task;
+        fn evacuate(host: Ref<host>, network: Ref<network> = null, evacuate_batch_size: Int = 0) -> Void as pool_operator_or_cert ![NO_HOSTS_AVAILABLE], task;
         /// Machines here that do not give memory back when asked.
         fn get_uncooperative_resident_VMs(self: Ref<host>) -> Set<Ref<VM>> as read_only, task, deprecated;
         /// Machines that cannot be moved, each with the error that says why.
         fn get_vms_which_prevent_evacuation(self: Ref<host>) -> Map<Ref<VM>, Set<String>> as read_only, task;
         /// Fail with the reason if some machine cannot be moved.
-        fn assert_can_evacuate(host: Ref<host>) -> Void as pool_operator, task;
+        fn assert_can_evacuate(host: Ref<host>) -> Void as pool_operator ![CANNOT_EVACUATE_HOST, HOST_NOT_ENOUGH_FREE_MEMORY, NO_HOSTS_AVAILABLE], task;
         /// Drop what was kept of a measured figure.
         fn forget_data_source_archives(host: Ref<host>, data_source: String) -> Void as pool_operator, task;
         /// Read the latest value of one measured figure.
@@ -332,11 +332,11 @@ class! {
         /// List the measured figures that can be asked for.
         fn get_data_sources(host: Ref<host>) -> Set<Record<data_source>> as read_only, task;
         /// Stop high availability on this host only.
-        fn emergency_ha_disable(soft: Bool) -> Void as pool_operator, task;
+        fn emergency_ha_disable(soft: Bool) -> Void as pool_operator ![HA_NOT_ENABLED], task;
         /// Switch the host on from afar.
-        fn power_on(host: Ref<host>) -> Void as pool_operator, task;
+        fn power_on(host: Ref<host>) -> Void as pool_operator ![HOST_POWER_ON_MODE_DISABLED], task;
         /// Forget a host that is gone; a live one is refused.
-        fn destroy(self: Ref<host>) -> Void as pool_operator, task;
+        fn destroy(self: Ref<host>) -> Void as pool_operator ![HOST_CANNOT_DESTROY_SELF, HOST_HAS_RESIDENT_VMS, HOST_IS_LIVE], task;
         /// Remove the licence.
         fn license_remove(host: Ref<host>) -> Void as pool_operator, task;
         /// Add a licence.
@@ -360,7 +360,7 @@ class! {
         /// Switch the host off; it must be disabled and without running machines.
         fn shutdown(host: Ref<host>) -> Void as pool_operator, task;
         /// Let machines start here.
-        fn enable(host: Ref<host>) -> Void as pool_operator_or_cert, task;
+        fn enable(host: Ref<host>) -> Void as pool_operator_or_cert ![HOST_NOT_LIVE], task;
         /// Let no machine start or arrive here; those that run go on. With `auto_enable` only until the next start.
         fn disable(host: Ref<host>, auto_enable: Bool = true) -> Void as pool_operator_or_cert, task;
     }

@@ -206,25 +206,25 @@ class! {
     }
     messages {
         /// Replace all settings of the virtual hardware.
-        fn set_platform(self: Ref<VM>, value: Map<String, String>) -> Void as vm_admin, task;
+        fn set_platform(self: Ref<VM>, value: Map<String, String>) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Remove one setting of the virtual hardware.
         fn remove_from_platform(self: Ref<VM>, key: String) -> Void as vm_admin, task;
         /// Add one setting of the virtual hardware.
-        fn add_to_platform(self: Ref<VM>, key: String, value: String) -> Void as vm_admin, task;
+        fn add_to_platform(self: Ref<VM>, key: String, value: String) -> Void as vm_admin ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Replace all keys and values.
-        fn set_other_config(self: Ref<VM>, value: Map<String, String>) -> Void as vm_admin, task;
+        fn set_other_config(self: Ref<VM>, value: Map<String, String>) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Remove a key; not an error if it is not there.
         fn remove_from_other_config(self: Ref<VM>, key: String) -> Void as vm_admin, task;
         /// Add a key; MAP_DUPLICATE_KEY if it is there.
-        fn add_to_other_config(self: Ref<VM>, key: String, value: String) -> Void as vm_admin, task;
+        fn add_to_other_config(self: Ref<VM>, key: String, value: String) -> Void as vm_admin ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Let Windows prepare itself for being copied, with the answers given.
         fn sysprep(self: Ref<VM>, unattend: String, timeout: Float) -> Void as vm_admin, task, prototyped;
         /// Allow an operation again.
         fn remove_from_blocked_operations(self: Ref<VM>, key: vm_operations) -> Void as vm_admin, task;
         /// Forbid an operation, with the error code to answer.
-        fn add_to_blocked_operations(self: Ref<VM>, key: vm_operations, value: String) -> Void as vm_admin, task;
+        fn add_to_blocked_operations(self: Ref<VM>, key: vm_operations, value: String) -> Void as vm_admin ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Replace the list of forbidden operations.
-        fn set_blocked_operations(self: Ref<VM>, value: Map<vm_operations, String>) -> Void as vm_admin, task;
+        fn set_blocked_operations(self: Ref<VM>, value: Map<vm_operations, String>) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Mark it for new secure boot certificates at its next start, or take the mark away.
         fn update_secureboot_certificates_on_boot(self: Ref<VM>, mark: Bool) -> Void as vm_admin, task, prototyped;
         /// Say whether it can boot securely.
@@ -238,21 +238,21 @@ class! {
         /// Choose the kind of domain that it starts as; only while Halted.
         fn set_domain_type(self: Ref<VM>, value: domain_type) -> Void as vm_admin, task;
         /// Choose what to do when it crashes.
-        fn set_actions_after_crash(self: Ref<VM>, value: on_crash_behaviour) -> Void as vm_admin, task;
+        fn set_actions_after_crash(self: Ref<VM>, value: on_crash_behaviour) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Fetch a machine from a URL and add it.
         fn import(url: String, sr: Ref<SR>, full_restore: Bool, force: Bool) -> Set<Ref<VM>> as pool_operator, task;
         /// Choose whether it has the device that offers drivers; only while Halted.
-        fn set_has_vendor_device(self: Ref<VM>, value: Bool) -> Void as vm_admin, task;
+        fn set_has_vendor_device(self: Ref<VM>, value: Bool) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Run a function of a plugin on the host where it is, about it.
         fn call_host_plugin(vm: Ref<VM>, plugin: String, fn: String, args: Map<String, String>) -> String as vm_operator, task, prototyped;
         /// Run a function of a plugin inside it, through its agent.
         fn call_plugin(vm: Ref<VM>, plugin: String, fn: String, args: Map<String, String>) -> String as vm_operator, task;
         /// Say which services it offers to the pool.
-        fn query_services(self: Ref<VM>) -> Map<String, String> as pool_admin, task;
+        fn query_services(self: Ref<VM>) -> Map<String, String> as pool_admin ![NOT_SYSTEM_DOMAIN], task;
         /// Choose the groups that decide about its placement; one at most.
-        fn set_groups(self: Ref<VM>, value: Set<Ref<VM_group>>) -> Void as vm_admin ![OPERATION_NOT_ALLOWED], task, prototyped;
+        fn set_groups(self: Ref<VM>, value: Set<Ref<VM_group>>) -> Void as vm_admin ![OPERATION_NOT_ALLOWED, TOO_MANY_GROUPS, VALUE_NOT_SUPPORTED], task, prototyped;
         /// Put it into an appliance; null takes it out.
-        fn set_appliance(self: Ref<VM>, value: Ref<VM_appliance>) -> Void as pool_operator, task;
+        fn set_appliance(self: Ref<VM>, value: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED, VALUE_NOT_SUPPORTED, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Fetch a machine from another kind of hypervisor.
         fn import_convert(type: String, username: String, password: String, sr: Ref<SR>, remote_config: Map<String, String>) -> Void as vm_admin, task;
         /// Bring it from a copy of another pool's database into this pool.
@@ -262,27 +262,27 @@ class! {
         /// Fail with the reason if it cannot be recovered.
         fn assert_can_be_recovered(self: Ref<VM>, session_to: Ref<session>) -> Void as read_only ![VM_IS_PART_OF_AN_APPLIANCE, VM_REQUIRES_SR], task;
         /// Name the disk that holds its memory; only for a suspended machine.
-        fn set_suspend_VDI(self: Ref<VM>, value: Ref<VDI>) -> Void as pool_operator, task;
+        fn set_suspend_VDI(self: Ref<VM>, value: Ref<VDI>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Set its turn in an appliance; lower first.
-        fn set_order(self: Ref<VM>, value: Int) -> Void as pool_operator, task;
+        fn set_order(self: Ref<VM>, value: Int) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Set the seconds to wait after its shutdown.
-        fn set_shutdown_delay(self: Ref<VM>, value: Int) -> Void as pool_operator, task;
+        fn set_shutdown_delay(self: Ref<VM>, value: Int) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Set the seconds to wait after its start.
-        fn set_start_delay(self: Ref<VM>, value: Int) -> Void as pool_operator, task;
+        fn set_start_delay(self: Ref<VM>, value: Int) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Choose the schedule that takes its snapshots; null for none.
-        fn set_snapshot_schedule(self: Ref<VM>, value: Ref<VMSS>) -> Void as pool_operator, task;
+        fn set_snapshot_schedule(self: Ref<VM>, value: Ref<VMSS>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED, VALUE_NOT_SUPPORTED, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// No longer possible.
-        fn set_protection_policy(self: Ref<VM>, value: Ref<VMPP>) -> Void as pool_operator, task, removed;
+        fn set_protection_policy(self: Ref<VM>, value: Ref<VMPP>) -> Void as pool_operator ![MESSAGE_REMOVED], task, removed;
         /// Let its firmware say what the host's says.
-        fn copy_bios_strings(vm: Ref<VM>, host: Ref<host>) -> Void as vm_admin, task;
+        fn copy_bios_strings(vm: Ref<VM>, host: Ref<host>) -> Void as vm_admin ![VM_BIOS_STRINGS_ALREADY_SET], task;
         /// Set what its firmware says; only once, VM_BIOS_STRINGS_ALREADY_SET afterwards.
         fn set_bios_strings(self: Ref<VM>, value: Map<String, String>) -> Void as vm_admin ![VM_BIOS_STRINGS_ALREADY_SET, INVALID_VALUE], task;
         /// Ask the workload balancer where it should run.
-        fn retrieve_wlb_recommendations(vm: Ref<VM>) -> Map<Ref<host>, Set<String>> as read_only, task;
+        fn retrieve_wlb_recommendations(vm: Ref<VM>) -> Map<Ref<host>, Set<String>> as read_only ![WLB_NOT_INITIALIZED], task;
         /// Fail if something ties it to one host.
-        fn assert_agile(self: Ref<VM>) -> Void as read_only, task;
+        fn assert_agile(self: Ref<VM>) -> Void as read_only ![HA_CONSTRAINT_VIOLATION_NETWORK_NOT_SHARED, HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED], task;
         /// Attach a new, empty binary object under a name.
-        fn create_new_blob(vm: Ref<VM>, name: String, mime_type: String, public: Bool) -> Ref<blob> as vm_power_admin, task;
+        fn create_new_blob(vm: Ref<VM>, name: String, mime_type: String, public: Bool) -> Ref<blob> as vm_power_admin ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Fail with the reason if it cannot start on that host.
         fn assert_can_boot_here(self: Ref<VM>, host: Ref<host>) -> Void as read_only ![HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, NETWORK_SRIOV_INSUFFICIENT_CAPACITY, HOST_NOT_LIVE, HOST_DISABLED, HOST_CANNOT_ATTACH_NETWORK, VM_HVM_REQUIRED, VM_REQUIRES_GPU, VM_REQUIRES_IOMMU, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, VM_REQUIRES_VGPU, VM_HOST_INCOMPATIBLE_VERSION, VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION, INVALID_VALUE, MEMORY_CONSTRAINT_VIOLATION, OPERATION_NOT_ALLOWED, VALUE_NOT_SUPPORTED, VM_INCOMPATIBLE_WITH_THIS_HOST], task;
         /// List the hosts where it could start or move to.
@@ -294,7 +294,7 @@ class! {
         /// Compute `allowed_operations` again; here they are always up to date.
         fn update_allowed_operations(self: Ref<VM>) -> Void as pool_admin, task;
         /// Fail with the reason if the operation is not allowed now.
-        fn assert_operation_valid(self: Ref<VM>, op: vm_operations) -> Void as read_only, task;
+        fn assert_operation_valid(self: Ref<VM>, op: vm_operations) -> Void as read_only ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Drop what was kept of a measured figure.
         fn forget_data_source_archives(self: Ref<VM>, data_source: String) -> Void as vm_admin, task;
         /// Read the latest value of one measured figure.
@@ -308,102 +308,102 @@ class! {
         /// Fail with the reason if it cannot move like this.
         fn assert_can_migrate(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>> = {}) -> Void as vm_power_admin ![LICENCE_RESTRICTION], task;
         /// Move it to a host of this or another pool, disks included where mapped.
-        fn migrate_send(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>> = {}, vdi_format_map: Map<Ref<VDI>, String>) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, LICENCE_RESTRICTION], task;
+        fn migrate_send(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>> = {}, vdi_format_map: Map<Ref<VDI>, String> = {}) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, LICENCE_RESTRICTION], task;
         /// Largest `memory_static_max` that fits into so many bytes, overhead included.
         fn maximise_memory(self: Ref<VM>, total: Int, approximate: Bool) -> Int as read_only, task;
         /// Send it a trigger of the virtual hardware, such as `power`.
-        fn send_trigger(vm: Ref<VM>, trigger: String) -> Void as pool_admin ![VM_BAD_POWER_STATE], task;
+        fn send_trigger(vm: Ref<VM>, trigger: String) -> Void as pool_admin ![VM_BAD_POWER_STATE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Press a magic key of its kernel.
-        fn send_sysrq(vm: Ref<VM>, key: String) -> Void as pool_admin ![VM_BAD_POWER_STATE], task;
+        fn send_sysrq(vm: Ref<VM>, key: String) -> Void as pool_admin ![VM_BAD_POWER_STATE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set how many processors it starts with; at most `VCPUs_max`.
-        fn set_VCPUs_at_startup(self: Ref<VM>, value: Int) -> Void as vm_admin, task;
+        fn set_VCPUs_at_startup(self: Ref<VM>, value: Int) -> Void as vm_admin ![INVALID_VALUE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set how many processors it can have; only while Halted.
-        fn set_VCPUs_max(self: Ref<VM>, value: Int) -> Void as vm_admin, task;
+        fn set_VCPUs_max(self: Ref<VM>, value: Int) -> Void as vm_admin ![INVALID_VALUE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Change the factor for page tables while it runs.
-        fn set_shadow_multiplier_live(self: Ref<VM>, multiplier: Float) -> Void as vm_power_admin, task;
+        fn set_shadow_multiplier_live(self: Ref<VM>, multiplier: Float) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, INVALID_VALUE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set the factor for page tables; only while Halted.
-        fn set_HVM_shadow_multiplier(self: Ref<VM>, value: Float) -> Void as vm_power_admin, task;
+        fn set_HVM_shadow_multiplier(self: Ref<VM>, value: Float) -> Void as vm_power_admin ![INVALID_VALUE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Say whether it gives memory back when asked; always true.
         fn get_cooperative(self: Ref<VM>) -> Bool as read_only, task, deprecated;
         /// Return when it uses as much memory as it was asked to.
-        fn wait_memory_target_live(self: Ref<VM>) -> Void as read_only, task, deprecated;
+        fn wait_memory_target_live(self: Ref<VM>) -> Void as read_only ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task, deprecated;
         /// Ask it to use so many bytes.
-        fn set_memory_target_live(self: Ref<VM>, target: Int) -> Void as vm_power_admin, task, deprecated;
+        fn set_memory_target_live(self: Ref<VM>, target: Int) -> Void as vm_power_admin ![MEMORY_CONSTRAINT_VIOLATION, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task, deprecated;
         /// Set all memory limits to one number of bytes; only while Halted.
-        fn set_memory(self: Ref<VM>, value: Int) -> Void as vm_power_admin, task;
+        fn set_memory(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set all four memory limits at once, in bytes. They must rise: static min, dynamic min, dynamic max, static
         /// max; otherwise MEMORY_CONSTRAINT_VIOLATION_ORDER.
-        fn set_memory_limits(self: Ref<VM>, static_min: Int, static_max: Int, dynamic_min: Int, dynamic_max: Int) -> Void as vm_power_admin, task;
+        fn set_memory_limits(self: Ref<VM>, static_min: Int, static_max: Int, dynamic_min: Int, dynamic_max: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set both static limits, in bytes; only while Halted.
-        fn set_memory_static_range(self: Ref<VM>, min: Int, max: Int) -> Void as vm_power_admin, task;
+        fn set_memory_static_range(self: Ref<VM>, min: Int, max: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set the bytes that it cannot run without.
-        fn set_memory_static_min(self: Ref<VM>, value: Int) -> Void as vm_power_admin, task;
+        fn set_memory_static_min(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set the bytes that it sees at most; only while Halted.
-        fn set_memory_static_max(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN], task;
+        fn set_memory_static_max(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set the bounds of what it may be asked to use, in bytes.
-        fn set_memory_dynamic_range(self: Ref<VM>, min: Int, max: Int) -> Void as vm_power_admin, task;
+        fn set_memory_dynamic_range(self: Ref<VM>, min: Int, max: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set the lower bound of what it may be asked to use, in bytes.
-        fn set_memory_dynamic_min(self: Ref<VM>, value: Int) -> Void as vm_power_admin, task;
+        fn set_memory_dynamic_min(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set the upper bound of what it may be asked to use, in bytes.
-        fn set_memory_dynamic_max(self: Ref<VM>, value: Int) -> Void as vm_power_admin, task;
+        fn set_memory_dynamic_max(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Bytes that the hypervisor would need beside its own memory.
         fn compute_memory_overhead(vm: Ref<VM>) -> Int as read_only, task;
         /// Protect it, or not; use `set_ha_restart_priority`.
-        fn set_ha_always_run(self: Ref<VM>, value: Bool) -> Void as pool_operator, task, deprecated;
+        fn set_ha_always_run(self: Ref<VM>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, deprecated;
         /// Choose its protection: `restart`, `best-effort`, or empty for none.
-        fn set_ha_restart_priority(self: Ref<VM>, value: String) -> Void as pool_operator, task;
+        fn set_ha_restart_priority(self: Ref<VM>, value: String) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Remove a firmware variable.
-        fn remove_from_NVRAM(self: Ref<VM>, key: String) -> Void as vm_admin, task;
+        fn remove_from_NVRAM(self: Ref<VM>, key: String) -> Void as vm_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Add a firmware variable.
-        fn add_to_NVRAM(self: Ref<VM>, key: String, value: String) -> Void as vm_admin, task;
+        fn add_to_NVRAM(self: Ref<VM>, key: String, value: String) -> Void as vm_admin ![MAP_DUPLICATE_KEY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VALUE_NOT_SUPPORTED, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Replace its firmware variables.
-        fn set_NVRAM(self: Ref<VM>, value: Map<String, String>) -> Void as vm_admin, task;
+        fn set_NVRAM(self: Ref<VM>, value: Map<String, String>) -> Void as vm_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VALUE_NOT_SUPPORTED, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Change one scheduling parameter while it runs.
-        fn add_to_VCPUs_params_live(self: Ref<VM>, key: String, value: String) -> Void as vm_admin, task;
+        fn add_to_VCPUs_params_live(self: Ref<VM>, key: String, value: String) -> Void as vm_admin ![INVALID_VALUE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Change the number of processors while it runs.
-        fn set_VCPUs_number_live(self: Ref<VM>, nvcpu: Int) -> Void as vm_admin ![OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION], task;
+        fn set_VCPUs_number_live(self: Ref<VM>, nvcpu: Int) -> Void as vm_admin ![OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION, INVALID_VALUE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Move it to another host of the pool while it runs.
         fn pool_migrate(vm: Ref<VM>, host: Ref<host>, options: Map<String, String>) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, VM_IS_TEMPLATE, OPERATION_NOT_ALLOWED, VM_BAD_POWER_STATE], task;
         /// Bring a suspended machine back on that host.
-        fn resume_on(vm: Ref<VM>, host: Ref<host>, start_paused: Bool, force: Bool = false) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn resume_on(vm: Ref<VM>, host: Ref<host>, start_paused: Bool, force: Bool = false) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_READONLY, VM_HAS_NO_SUSPEND_VDI, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task;
         /// Bring a suspended machine back on a host that fits.
-        fn resume(vm: Ref<VM>, start_paused: Bool = false, force: Bool = false) -> Void as vm_operator ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn resume(vm: Ref<VM>, start_paused: Bool = false, force: Bool = false) -> Void as vm_operator ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_READONLY, VM_HAS_NO_SUSPEND_VDI, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task;
         /// Save its memory to a disk and stop it.
-        fn suspend(vm: Ref<VM>) -> Void as vm_operator_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn suspend(vm: Ref<VM>) -> Void as vm_operator_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT, VM_NO_SUSPEND_SR], task;
         /// Stop it at once and start it again; what it has not written is lost.
-        fn hard_reboot(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn hard_reboot(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT], task;
         /// Declare it Halted without touching it. Wrong use can run a machine twice.
-        fn power_state_reset(vm: Ref<VM>) -> Void as pool_operator, task;
+        fn power_state_reset(vm: Ref<VM>) -> Void as pool_operator ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Stop it at once; what it has not written is lost. A suspended one loses its saved memory.
-        fn hard_shutdown(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn hard_shutdown(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT], task;
         /// Ask it to restart; needs drivers or an agent inside.
-        fn clean_reboot(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn clean_reboot(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT], task;
         /// Ask it to shut down, and stop it at once if it does not.
-        fn shutdown(vm: Ref<VM>) -> Void as vm_operator_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn shutdown(vm: Ref<VM>) -> Void as vm_operator_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT], task;
         /// Ask it to shut down; needs drivers or an agent inside.
-        fn clean_shutdown(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn clean_shutdown(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT], task;
         /// Let a paused machine run on.
-        fn unpause(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn unpause(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VM_IS_SNAPSHOT], task;
         /// Hold its processors; it stays in memory.
-        fn pause(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE], task;
+        fn pause(vm: Ref<VM>) -> Void as vm_operator ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT], task;
         /// Start it on that host.
-        fn start_on(vm: Ref<VM>, host: Ref<host>, start_paused: Bool, force: Bool = false) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, VM_IS_TEMPLATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, BOOTLOADER_FAILED, UNKNOWN_BOOTLOADER], task;
+        fn start_on(vm: Ref<VM>, host: Ref<host>, start_paused: Bool, force: Bool = false) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, VM_IS_TEMPLATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, BOOTLOADER_FAILED, UNKNOWN_BOOTLOADER, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, VDI_IN_USE, VDI_READONLY, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task;
         /// Start it on a host that fits; NO_HOSTS_AVAILABLE if none does.
-        fn start(vm: Ref<VM>, start_paused: Bool = false, force: Bool = false) -> Void as vm_operator ![VM_BAD_POWER_STATE, VM_HVM_REQUIRED, VM_IS_TEMPLATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, BOOTLOADER_FAILED, UNKNOWN_BOOTLOADER, NO_HOSTS_AVAILABLE, LICENCE_RESTRICTION], task;
+        fn start(vm: Ref<VM>, start_paused: Bool = false, force: Bool = false) -> Void as vm_operator ![VM_BAD_POWER_STATE, VM_HVM_REQUIRED, VM_IS_TEMPLATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, BOOTLOADER_FAILED, UNKNOWN_BOOTLOADER, NO_HOSTS_AVAILABLE, LICENCE_RESTRICTION, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, OPERATION_BLOCKED, VDI_IN_USE, VDI_READONLY, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task;
         /// Make the disks that its template asks for.
-        fn provision(vm: Ref<VM>) -> Void as vm_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION], task;
+        fn provision(vm: Ref<VM>) -> Void as vm_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION, DEFAULT_SR_NOT_FOUND, INVALID_VALUE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, PROVISION_ONLY_ALLOWED_ON_TEMPLATE, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, UUID_INVALID], task;
         /// Take a snapshot of its disks and its memory.
-        fn checkpoint(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, VM_CHECKPOINT_SUSPEND_FAILED, VM_CHECKPOINT_RESUME_FAILED], task;
+        fn checkpoint(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, VM_CHECKPOINT_SUSPEND_FAILED, VM_CHECKPOINT_RESUME_FAILED, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, VM_NO_SUSPEND_SR], task;
         /// Bring the machine back to the state of a snapshot; what happened since is lost.
-        fn revert(snapshot: Ref<VM>) -> Void as vm_power_admin ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, SR_FULL, VM_REVERT_FAILED], task;
+        fn revert(snapshot: Ref<VM>) -> Void as vm_power_admin ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, SR_FULL, VM_REVERT_FAILED, ONLY_REVERT_SNAPSHOT, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Make a machine like it with full copies of its disks, in the repository given or each where it was.
-        fn copy(vm: Ref<VM>, new_name: String, sr: Ref<SR>) -> Ref<VM> as vm_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION], task;
+        fn copy(vm: Ref<VM>, new_name: String, sr: Ref<SR>) -> Ref<VM> as vm_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED], task;
         /// Make a machine like it, sharing disk blocks with it where storage can.
-        fn clone(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION], task;
+        fn clone(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED], task;
         /// No longer possible.
         fn snapshot_with_quiesce(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, VM_SNAPSHOT_WITH_QUIESCE_FAILED, VM_SNAPSHOT_WITH_QUIESCE_TIMEOUT, VM_SNAPSHOT_WITH_QUIESCE_PLUGIN_DEOS_NOT_RESPOND, VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED], task, removed;
         /// Take a snapshot of its disks, the ones listed left out; it may be running.
-        fn snapshot(vm: Ref<VM>, new_name: String, ignore_vdis: Set<Ref<VDI>> = {}) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED], task;
+        fn snapshot(vm: Ref<VM>, new_name: String, ignore_vdis: Set<Ref<VDI>> = {}) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED], task;
     }
 }
 

@@ -50,11 +50,11 @@ class! {
         /// Allow a use no longer.
         fn remove_purpose(self: Ref<network>, value: network_purpose) -> Void as pool_admin, task;
         /// Allow a use; NETWORK_INCOMPATIBLE_PURPOSES if another forbids it.
-        fn add_purpose(self: Ref<network>, value: network_purpose) -> Void as pool_admin ![NETWORK_INCOMPATIBLE_PURPOSES], task;
+        fn add_purpose(self: Ref<network>, value: network_purpose) -> Void as pool_admin ![NETWORK_INCOMPATIBLE_PURPOSES, VALUE_NOT_SUPPORTED], task;
         /// Choose what interfaces may send; refused while one is attached.
-        fn set_default_locking_mode(network: Ref<network>, value: network_default_locking_mode) -> Void as pool_operator, task;
+        fn set_default_locking_mode(network: Ref<network>, value: network_default_locking_mode) -> Void as pool_operator ![VIF_IN_USE], task;
         /// Attach a new, empty binary object under a name.
-        fn create_new_blob(network: Ref<network>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator, task;
+        fn create_new_blob(network: Ref<network>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
     }
 }
 
@@ -133,31 +133,31 @@ class! {
         /// Allow a VLAN tag.
         fn add_trunks(self: Ref<VIF>, value: Int) -> Void as vm_admin, task, prototyped;
         /// Set its IPv6 address from the outside.
-        fn configure_ipv6(self: Ref<VIF>, mode: vif_ipv6_configuration_mode, address: String, gateway: String) -> Void as vm_operator, task;
+        fn configure_ipv6(self: Ref<VIF>, mode: vif_ipv6_configuration_mode, address: String, gateway: String) -> Void as vm_operator ![INVALID_CIDR_ADDRESS_SPECIFIED, INVALID_IP_ADDRESS_SPECIFIED], task;
         /// Set its IPv4 address from the outside.
-        fn configure_ipv4(self: Ref<VIF>, mode: vif_ipv4_configuration_mode, address: String, gateway: String) -> Void as vm_operator, task;
+        fn configure_ipv4(self: Ref<VIF>, mode: vif_ipv4_configuration_mode, address: String, gateway: String) -> Void as vm_operator ![INVALID_CIDR_ADDRESS_SPECIFIED, INVALID_IP_ADDRESS_SPECIFIED], task;
         /// Forbid an IPv6 address.
         fn remove_ipv6_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator, task;
         /// Allow an IPv6 address.
-        fn add_ipv6_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator, task;
+        fn add_ipv6_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Replace the IPv6 addresses that it may use.
-        fn set_ipv6_allowed(self: Ref<VIF>, value: Set<String>) -> Void as pool_operator, task;
+        fn set_ipv6_allowed(self: Ref<VIF>, value: Set<String>) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Forbid an IPv4 address.
         fn remove_ipv4_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator, task;
         /// Allow an IPv4 address.
-        fn add_ipv4_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator, task;
+        fn add_ipv4_allowed(self: Ref<VIF>, value: String) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Replace the IPv4 addresses that it may use.
-        fn set_ipv4_allowed(self: Ref<VIF>, value: Set<String>) -> Void as pool_operator, task;
+        fn set_ipv4_allowed(self: Ref<VIF>, value: Set<String>) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Choose what it may send.
-        fn set_locking_mode(self: Ref<VIF>, value: vif_locking_mode) -> Void as pool_operator, task;
+        fn set_locking_mode(self: Ref<VIF>, value: vif_locking_mode) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Join it to another network, also while it is plugged in.
-        fn move(self: Ref<VIF>, network: Ref<network>) -> Void as vm_admin, task;
+        fn move(self: Ref<VIF>, network: Ref<network>) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS], task;
         /// Take it out without asking the machine.
-        fn unplug_force(self: Ref<VIF>) -> Void as vm_admin, task;
+        fn unplug_force(self: Ref<VIF>) -> Void as vm_admin ![DEVICE_ALREADY_DETACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
         /// Take it out of the running machine.
-        fn unplug(self: Ref<VIF>) -> Void as vm_admin, task;
+        fn unplug(self: Ref<VIF>) -> Void as vm_admin ![DEVICE_ALREADY_DETACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
         /// Put it into the running machine.
-        fn plug(self: Ref<VIF>) -> Void as vm_admin, task;
+        fn plug(self: Ref<VIF>) -> Void as vm_admin ![DEVICE_ALREADY_ATTACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
     }
 }
 
@@ -261,33 +261,33 @@ class! {
     }
     messages {
         /// Change one setting of the card.
-        fn set_property(self: Ref<PIF>, name: String, value: String) -> Void as pool_operator, task;
+        fn set_property(self: Ref<PIF>, name: String, value: String) -> Void as pool_operator ![CANNOT_CHANGE_PIF_PROPERTIES, INVALID_VALUE, OTHER_OPERATION_IN_PROGRESS, PIF_UNMANAGED], task;
         /// Forget it without touching the host.
         fn db_forget(self: Ref<PIF>) -> Void as pool_operator, task;
         /// Record one without touching the host.
         fn db_introduce(device: String, network: Ref<network>, host: Ref<host>, MAC: String, MTU: Int, VLAN: Int, physical: Bool, ip_configuration_mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String, bond_slave_of: Ref<Bond>, VLAN_master_of: Ref<VLAN>, management: Bool, other_config: Map<String, String>, disallow_unplug: Bool, ipv6_configuration_mode: ipv6_configuration_mode, IPv6: Set<String>, ipv6_gateway: String, primary_address_type: primary_address_type, managed: Bool, properties: Map<String, String>) -> Ref<PIF> as pool_operator, task;
         /// Bring it up.
-        fn plug(self: Ref<PIF>) -> Void as pool_operator ![TRANSPORT_PIF_NOT_CONFIGURED], task;
+        fn plug(self: Ref<PIF>) -> Void as pool_operator ![TRANSPORT_PIF_NOT_CONFIGURED, CANNOT_PLUG_BOND_SLAVE, OTHER_OPERATION_IN_PROGRESS, PIF_UNMANAGED], task;
         /// Forbid, or allow, taking it down.
-        fn set_disallow_unplug(self: Ref<PIF>, value: Bool) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS, CLUSTERING_ENABLED], task;
+        fn set_disallow_unplug(self: Ref<PIF>, value: Bool) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS, CLUSTERING_ENABLED, VALUE_NOT_SUPPORTED], task;
         /// Take it down; refused where it carries management or must not be unplugged.
-        fn unplug(self: Ref<PIF>) -> Void as pool_operator ![HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN, VIF_IN_USE, PIF_DOES_NOT_ALLOW_UNPLUG, PIF_HAS_FCOE_SR_IN_USE], task;
+        fn unplug(self: Ref<PIF>) -> Void as pool_operator ![HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN, VIF_IN_USE, PIF_DOES_NOT_ALLOW_UNPLUG, PIF_HAS_FCOE_SR_IN_USE, OTHER_OPERATION_IN_PROGRESS, PIF_IS_MANAGEMENT_INTERFACE, PIF_UNMANAGED], task;
         /// Forget an interface that the host no longer has.
-        fn forget(self: Ref<PIF>) -> Void as pool_operator ![PIF_TUNNEL_STILL_EXISTS, CLUSTERING_ENABLED], task;
+        fn forget(self: Ref<PIF>) -> Void as pool_operator ![PIF_TUNNEL_STILL_EXISTS, CLUSTERING_ENABLED, OTHER_OPERATION_IN_PROGRESS, PIF_ALREADY_BONDED, PIF_IS_MANAGEMENT_INTERFACE, PIF_IS_NOT_PHYSICAL, PIF_VLAN_STILL_EXISTS, VIF_IN_USE], task;
         /// Record an interface of the host that is not known yet.
-        fn introduce(host: Ref<host>, MAC: String, device: String, managed: Bool) -> Ref<PIF> as pool_operator, task;
+        fn introduce(host: Ref<host>, MAC: String, device: String, managed: Bool) -> Ref<PIF> as pool_operator ![DUPLICATE_PIF_DEVICE_NAME, MAC_INVALID, MAC_STILL_EXISTS], task;
         /// Look for new interfaces and record them.
         fn scan(host: Ref<host>) -> Void as pool_operator, task;
         /// Choose the kind of address that management uses.
-        fn set_primary_address_type(self: Ref<PIF>, primary_address_type: primary_address_type) -> Void as pool_operator, task;
+        fn set_primary_address_type(self: Ref<PIF>, primary_address_type: primary_address_type) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Change how the host gets its IPv6 address here.
-        fn reconfigure_ipv6(self: Ref<PIF>, mode: ipv6_configuration_mode, IPv6: String, gateway: String, DNS: String) -> Void as pool_operator ![CLUSTERING_ENABLED], task;
+        fn reconfigure_ipv6(self: Ref<PIF>, mode: ipv6_configuration_mode, IPv6: String, gateway: String, DNS: String) -> Void as pool_operator ![CLUSTERING_ENABLED, INVALID_CIDR_ADDRESS_SPECIFIED, INVALID_IP_ADDRESS_SPECIFIED, OTHER_OPERATION_IN_PROGRESS, PIF_IS_MANAGEMENT_INTERFACE, PIF_UNMANAGED], task;
         /// Change how the host gets its IPv4 address here; Static needs address and mask.
-        fn reconfigure_ip(self: Ref<PIF>, mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String) -> Void as pool_operator ![CLUSTERING_ENABLED], task;
+        fn reconfigure_ip(self: Ref<PIF>, mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String) -> Void as pool_operator ![CLUSTERING_ENABLED, INVALID_IP_ADDRESS_SPECIFIED, OTHER_OPERATION_IN_PROGRESS, PIF_IS_MANAGEMENT_INTERFACE, PIF_UNMANAGED], task;
         /// Remove a VLAN interface; use `VLAN.destroy`.
-        fn destroy(self: Ref<PIF>) -> Void as pool_operator ![PIF_IS_PHYSICAL], task, deprecated;
+        fn destroy(self: Ref<PIF>) -> Void as pool_operator ![PIF_IS_PHYSICAL, PIF_IS_MANAGEMENT_INTERFACE, VIF_IN_USE], task, deprecated;
         /// Make a VLAN interface; use `VLAN.create`.
-        fn create_VLAN(device: String, network: Ref<network>, host: Ref<host>, VLAN: Int) -> Ref<PIF> as pool_operator ![VLAN_TAG_INVALID], task, deprecated;
+        fn create_VLAN(device: String, network: Ref<network>, host: Ref<host>, VLAN: Int) -> Ref<PIF> as pool_operator ![VLAN_TAG_INVALID, CANNOT_ADD_VLAN_TO_BOND_SLAVE, NETWORK_ALREADY_CONNECTED, PIF_DEVICE_NOT_FOUND, PIF_IS_VLAN, PIF_VLAN_EXISTS], task, deprecated;
     }
 }
 
@@ -379,10 +379,10 @@ class! {
     }
     messages {
         /// Remove it and its untagged interface.
-        fn destroy(self: Ref<VLAN>) -> Void as pool_operator, task;
+        fn destroy(self: Ref<VLAN>) -> Void as pool_operator ![PIF_IS_MANAGEMENT_INTERFACE, VIF_IN_USE], task;
         /// Make one and join it to a network. VLAN_TAG_INVALID for a tag out of range, PIF_VLAN_EXISTS for one in
         /// use.
-        fn create(tagged_PIF: Ref<PIF>, tag: Int, network: Ref<network>) -> Ref<VLAN> as pool_operator, task;
+        fn create(tagged_PIF: Ref<PIF>, tag: Int, network: Ref<network>) -> Ref<VLAN> as pool_operator ![CANNOT_ADD_VLAN_TO_BOND_SLAVE, NETWORK_ALREADY_CONNECTED, PIF_IS_VLAN, PIF_VLAN_EXISTS, VLAN_TAG_INVALID], task;
     }
 }
 

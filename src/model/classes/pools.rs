@@ -155,41 +155,41 @@ class! {
         /// Trust a certificate, or an authority, for some purposes or for all.
         fn install_trusted_certificate(self: Ref<pool>, ca: Bool, cert: String, purpose: Set<certificate_purpose>) -> Void as pool_operator_or_cert, task, prototyped;
         /// Open SSH on every host only while the API does not work.
-        fn set_ssh_auto_mode(self: Ref<pool>, value: Bool) -> Void as pool_admin, task, prototyped;
+        fn set_ssh_auto_mode(self: Ref<pool>, value: Bool) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Log idle consoles of every host out after so many seconds; 0 for never.
-        fn set_console_idle_timeout(self: Ref<pool>, value: Int) -> Void as pool_admin, task, prototyped;
+        fn set_console_idle_timeout(self: Ref<pool>, value: Int) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Close SSH on every host so many seconds after it was opened; 0 for never.
-        fn set_ssh_enabled_timeout(self: Ref<pool>, value: Int) -> Void as pool_admin, task, prototyped;
+        fn set_ssh_enabled_timeout(self: Ref<pool>, value: Int) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Close SSH on every host.
-        fn disable_ssh(self: Ref<pool>) -> Void as pool_admin, task, prototyped;
+        fn disable_ssh(self: Ref<pool>) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Open SSH on every host.
-        fn enable_ssh(self: Ref<pool>) -> Void as pool_admin, task, prototyped;
+        fn enable_ssh(self: Ref<pool>) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Say whether machines can boot securely.
         fn get_guest_secureboot_readiness(self: Ref<pool>) -> pool_guest_secureboot_readiness as pool_operator, task, prototyped;
         /// Set for how many seconds an answer is remembered.
-        fn set_ext_auth_cache_expiry(self: Ref<pool>, value: Int) -> Void as pool_operator, task, prototyped;
+        fn set_ext_auth_cache_expiry(self: Ref<pool>, value: Int) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Set how many answers are remembered.
-        fn set_ext_auth_cache_size(self: Ref<pool>, value: Int) -> Void as pool_operator, task, prototyped;
+        fn set_ext_auth_cache_size(self: Ref<pool>, value: Int) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Choose whether answers of the directory are remembered.
-        fn set_ext_auth_cache_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator, task, prototyped;
+        fn set_ext_auth_cache_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Set how many directory logins may be checked at once.
-        fn set_ext_auth_max_threads(self: Ref<pool>, value: Int) -> Void as pool_operator, task, prototyped;
+        fn set_ext_auth_max_threads(self: Ref<pool>, value: Int) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Set how many local logins may be checked at once.
-        fn set_local_auth_max_threads(self: Ref<pool>, value: Int) -> Void as pool_operator, task, prototyped;
+        fn set_local_auth_max_threads(self: Ref<pool>, value: Int) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Choose whether repositories are read by themselves.
-        fn set_update_sync_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator, task, prototyped;
+        fn set_update_sync_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Set how often, and on which day, repositories are read.
-        fn configure_update_sync(self: Ref<pool>, update_sync_frequency: update_sync_frequency, update_sync_day: Int) -> Void as pool_operator, task, prototyped;
+        fn configure_update_sync(self: Ref<pool>, update_sync_frequency: update_sync_frequency, update_sync_day: Int) -> Void as pool_operator ![INVALID_UPDATE_SYNC_DAY], task, prototyped;
         /// Give the pool a new mark in usage reports.
         fn reset_telemetry_uuid(self: Ref<pool>) -> Void as pool_admin, task, prototyped;
         /// Set when usage is reported next.
-        fn set_telemetry_next_collection(self: Ref<pool>, value: DateTime) -> Void as pool_admin, task, prototyped;
+        fn set_telemetry_next_collection(self: Ref<pool>, value: DateTime) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Choose whether hosts refuse plain HTTP.
-        fn set_https_only(self: Ref<pool>, value: Bool) -> Void as pool_operator, task, prototyped;
+        fn set_https_only(self: Ref<pool>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Set certificates that replace the ones provided.
-        fn set_custom_uefi_certificates(self: Ref<pool>, value: String) -> Void as pool_admin, task, prototyped;
+        fn set_custom_uefi_certificates(self: Ref<pool>, value: String) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Set the certificates for secure boot.
-        fn set_uefi_certificates(self: Ref<pool>, value: String) -> Void as pool_admin, task, deprecated;
+        fn set_uefi_certificates(self: Ref<pool>, value: String) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, deprecated;
         /// Fetch updates directly.
         fn disable_repository_proxy(self: Ref<pool>) -> Void as pool_operator_or_cert, task;
         /// Fetch updates through a proxy.
@@ -205,25 +205,25 @@ class! {
         /// Use one package repository less.
         fn remove_repository(self: Ref<pool>, value: Ref<Repository>) -> Void as pool_operator_or_cert, task;
         /// Use one more package repository.
-        fn add_repository(self: Ref<pool>, value: Ref<Repository>) -> Void as pool_operator_or_cert, task;
+        fn add_repository(self: Ref<pool>, value: Ref<Repository>) -> Void as pool_operator_or_cert ![VALUE_NOT_SUPPORTED], task;
         /// Choose the package repositories; an empty set for none.
-        fn set_repositories(self: Ref<pool>, value: Set<Ref<Repository>>) -> Void as pool_operator_or_cert, task;
+        fn set_repositories(self: Ref<pool>, value: Set<Ref<Repository>>) -> Void as pool_operator_or_cert ![VALUE_NOT_SUPPORTED], task;
         /// Replace the secret that hosts of the pool share.
         fn rotate_secret() -> Void as pool_admin ![INTERNAL_ERROR, HOST_IS_SLAVE, CANNOT_CONTACT_HOST, HA_IS_ENABLED, NOT_SUPPORTED_DURING_UPGRADE], task;
         /// Remove one setting for the agents inside machines.
         fn remove_from_guest_agent_config(self: Ref<pool>, key: String) -> Void as pool_admin, task;
         /// Add one setting for the agents inside machines.
-        fn add_to_guest_agent_config(self: Ref<pool>, key: String, value: String) -> Void as pool_admin, task;
+        fn add_to_guest_agent_config(self: Ref<pool>, key: String, value: String) -> Void as pool_admin ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Say whether every host has the extension of that name.
         fn has_extension(self: Ref<pool>, name: String) -> Bool as pool_admin, task;
         /// Choose whether bridges forward multicast only where it is asked for.
-        fn set_igmp_snooping_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator, task;
+        fn set_igmp_snooping_enabled(self: Ref<pool>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Forbid old TLS versions.
-        fn disable_ssl_legacy(self: Ref<pool>) -> Void as pool_operator, task, deprecated;
+        fn disable_ssl_legacy(self: Ref<pool>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, deprecated;
         /// Allow old TLS versions; no longer possible.
         fn enable_ssl_legacy(self: Ref<pool>) -> Void as pool_operator, task, removed;
         /// Change the edition on every host.
-        fn apply_edition(self: Ref<pool>, edition: String) -> Void as pool_operator, task;
+        fn apply_edition(self: Ref<pool>, edition: String) -> Void as pool_operator ![INVALID_EDITION], task;
         /// What the licence is and when it ends.
         fn get_license_state(self: Ref<pool>) -> Map<String, String> as read_only, task;
         /// Stop that.
@@ -261,9 +261,9 @@ class! {
         /// Send text to a web server from this host and answer what came back.
         fn send_test_post(host: String, port: Int, body: String) -> String as pool_admin, task;
         /// Ask the workload balancer where machines should move.
-        fn retrieve_wlb_recommendations() -> Map<Ref<VM>, Set<String>> as read_only, task;
+        fn retrieve_wlb_recommendations() -> Map<Ref<VM>, Set<String>> as read_only ![WLB_NOT_INITIALIZED], task;
         /// Read the workload balancer's settings.
-        fn retrieve_wlb_configuration() -> Map<String, String> as read_only, task;
+        fn retrieve_wlb_configuration() -> Map<String, String> as read_only ![WLB_NOT_INITIALIZED], task;
         /// Send settings to the workload balancer.
         fn send_wlb_configuration(config: Map<String, String>) -> Void as pool_operator, task;
         /// Disconnect it.
@@ -279,9 +279,9 @@ class! {
         /// Let users of a directory log in on every host.
         fn enable_external_auth(pool: Ref<pool>, config: Map<String, String>, service_name: String, auth_type: String) -> Void as pool_admin, task;
         /// Attach a new, empty binary object under a name.
-        fn create_new_blob(pool: Ref<pool>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator, task;
+        fn create_new_blob(pool: Ref<pool>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Say how many hosts may fail; refused if there is no room.
-        fn set_ha_host_failures_to_tolerate(self: Ref<pool>, value: Int) -> Void as pool_operator, task;
+        fn set_ha_host_failures_to_tolerate(self: Ref<pool>, value: Int) -> Void as pool_operator ![HA_NOT_ENABLED], task;
         /// Say where each machine would go if these hosts failed.
         fn ha_compute_vm_failover_plan(failed_hosts: Set<Ref<host>>, failed_vms: Set<Ref<VM>>) -> Map<Ref<VM>, Map<String, String>> as pool_operator, task;
         /// Say how many hosts may fail if machines were protected like this.
@@ -293,11 +293,11 @@ class! {
         /// Restart nothing for so many seconds.
         fn ha_prevent_restarts_for(seconds: Int) -> Void as pool_operator, task;
         /// Hand the coordinator's work over to another host.
-        fn designate_new_master(host: Ref<host>) -> Void as pool_operator, task;
+        fn designate_new_master(host: Ref<host>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED], task;
         /// Return when every change up to now is on disk; here that is always so.
         fn sync_database() -> Void as pool_operator, task;
         /// Stop doing that.
-        fn disable_ha() -> Void as pool_operator_or_cert, task;
+        fn disable_ha() -> Void as pool_operator_or_cert ![HA_NOT_ENABLED], task;
         /// Restart machines elsewhere when their host fails; needs shared storage for the heartbeat.
         fn enable_ha(heartbeat_srs: Set<Ref<SR>>, configuration: Map<String, String>) -> Void as pool_operator_or_cert, task;
         /// Make a VLAN on the same interface of every host and join it to a network.
@@ -313,7 +313,7 @@ class! {
         /// Make this host the coordinator, when the old one is gone.
         fn emergency_transition_to_master() -> Void as pool_operator, task;
         /// Take a host out of the pool; it keeps nothing.
-        fn eject(host: Ref<host>) -> Void as pool_operator, task;
+        fn eject(host: Ref<host>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED], task;
         /// Make this host a member of another pool, even where checks advise against it.
         fn join_force(master_address: String, master_username: String, master_password: String) -> Void as pool_operator, task;
         /// Make this host a member of another pool.

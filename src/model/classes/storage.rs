@@ -110,39 +110,39 @@ class! {
         /// Fail with the reason if it cannot hold copies of the database.
         fn assert_supports_database_replication(sr: Ref<SR>) -> Void as pool_operator, task;
         /// Fail with the reason if it cannot hold the state of high availability.
-        fn assert_can_host_ha_statefile(sr: Ref<SR>) -> Void as pool_operator, task;
+        fn assert_can_host_ha_statefile(sr: Ref<SR>) -> Void as pool_operator ![SR_OPERATION_NOT_SUPPORTED], task;
         /// Correct the bytes that there are; for drivers.
-        fn set_physical_size(self: Ref<SR>, value: Int) -> Void as pool_operator, task;
+        fn set_physical_size(self: Ref<SR>, value: Int) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Attach a new, empty binary object under a name.
-        fn create_new_blob(sr: Ref<SR>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator, task;
+        fn create_new_blob(sr: Ref<SR>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Change the longer text.
-        fn set_name_description(sr: Ref<SR>, value: String) -> Void as pool_operator, task;
+        fn set_name_description(sr: Ref<SR>, value: String) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Change the name.
-        fn set_name_label(sr: Ref<SR>, value: String) -> Void as pool_operator, task;
+        fn set_name_label(sr: Ref<SR>, value: String) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Say whether several hosts can use it; refused while it is connected to several.
-        fn set_shared(sr: Ref<SR>, value: Bool) -> Void as pool_operator, task;
+        fn set_shared(sr: Ref<SR>, value: Bool) -> Void as pool_operator ![SR_NOT_SHARABLE, SR_UNKNOWN_DRIVER], task;
         /// Look for repositories at an address; answers what was found.
-        fn probe_ext(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> Set<Record<probe_result>> as pool_operator, task;
+        fn probe_ext(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> Set<Record<probe_result>> as pool_operator ![SR_UNKNOWN_DRIVER], task;
         /// Look for repositories at an address; answers text in the driver's own form.
-        fn probe(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> String as pool_operator, task;
+        fn probe(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> String as pool_operator ![SR_UNKNOWN_DRIVER], task;
         /// Compare with what is really there, and record disks that came or went.
-        fn scan(sr: Ref<SR>) -> Void as vm_power_admin, task;
+        fn scan(sr: Ref<SR>) -> Void as vm_power_admin ![OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED], task;
         /// List the kinds of storage that there are drivers for.
         fn get_supported_types() -> Set<String> as read_only, task;
         /// Tell the storage the names of its disks.
-        fn update(sr: Ref<SR>) -> Void as pool_operator, task;
+        fn update(sr: Ref<SR>) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED], task;
         /// Forget the repository and its disks; all stays where it is. Refused with SR_HAS_PBD while a host is
         /// connected.
-        fn forget(sr: Ref<SR>) -> Void as pool_operator ![SR_HAS_PBD], task;
+        fn forget(sr: Ref<SR>) -> Void as pool_operator ![SR_HAS_PBD, OTHER_OPERATION_IN_PROGRESS], task;
         /// Forget the repository and destroy what is in it. Refused with SR_HAS_PBD while a host is connected.
-        fn destroy(sr: Ref<SR>) -> Void as pool_operator ![SR_HAS_PBD], task;
+        fn destroy(sr: Ref<SR>) -> Void as pool_operator ![SR_HAS_PBD, OTHER_OPERATION_IN_PROGRESS, SR_INDESTRUCTIBLE, SR_NOT_ATTACHED, SR_NOT_EMPTY], task;
         /// Make the repository without recording it; use `create`.
         fn make(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, sm_config: Map<String, String> = {}) -> String as pool_operator, task, deprecated;
         /// Record a repository that exists; hosts are connected by `PBD.create`.
-        fn introduce(uuid: String, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator, task;
+        fn introduce(uuid: String, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER, SR_UUID_EXISTS, UUID_INVALID], task;
         /// Make a repository, record it and connect the host (every host, if shared). SR_UNKNOWN_DRIVER for a type
         /// without driver.
-        fn create(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER], task;
+        fn create(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER, INVALID_VALUE, SR_NOT_SHARABLE], task;
     }
 }
 
@@ -292,33 +292,33 @@ class! {
         /// Open a session on the copy of a database that it holds.
         fn open_database(self: Ref<VDI>) -> Ref<session> as pool_operator, task;
         /// Choose whether hosts may cache it.
-        fn set_allow_caching(self: Ref<VDI>, value: Bool) -> Void as vm_admin, task;
+        fn set_allow_caching(self: Ref<VDI>, value: Bool) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Choose whether its contents go back to the beginning when the machine starts.
-        fn set_on_boot(self: Ref<VDI>, value: on_boot) -> Void as vm_admin, task;
+        fn set_on_boot(self: Ref<VDI>, value: on_boot) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task;
         /// Change the longer text.
-        fn set_name_description(self: Ref<VDI>, value: String) -> Void as vm_admin, task;
+        fn set_name_description(self: Ref<VDI>, value: String) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Change the name.
-        fn set_name_label(self: Ref<VDI>, value: String) -> Void as vm_admin, task;
+        fn set_name_label(self: Ref<VDI>, value: String) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Choose whether it may be written to.
-        fn set_read_only(self: Ref<VDI>, value: Bool) -> Void as vm_admin, task;
+        fn set_read_only(self: Ref<VDI>, value: Bool) -> Void as vm_admin ![VDI_IN_USE], task;
         /// Choose whether several machines may write to it at once.
-        fn set_sharable(self: Ref<VDI>, value: Bool) -> Void as vm_admin, task;
+        fn set_sharable(self: Ref<VDI>, value: Bool) -> Void as vm_admin ![VDI_IN_USE], task;
         /// Forget it; its data stays in the repository.
-        fn forget(vdi: Ref<VDI>) -> Void as vm_admin, task;
+        fn forget(vdi: Ref<VDI>) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task;
         /// Make a full copy, as a new disk in a repository or into an existing one.
-        fn copy(vdi: Ref<VDI>, sr: Ref<SR>, base_vdi: Ref<VDI> = null, into_vdi: Ref<VDI> = null) -> Ref<VDI> as vm_admin ![VDI_READONLY, VDI_TOO_SMALL, VDI_NOT_SPARSE], task;
+        fn copy(vdi: Ref<VDI>, sr: Ref<SR>, base_vdi: Ref<VDI> = null, into_vdi: Ref<VDI> = null) -> Ref<VDI> as vm_admin ![VDI_READONLY, VDI_TOO_SMALL, VDI_NOT_SPARSE, OTHER_OPERATION_IN_PROGRESS, SR_FULL, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task;
         /// Compare it with what is really there.
-        fn update(vdi: Ref<VDI>) -> Void as vm_admin ![SR_OPERATION_NOT_SUPPORTED], task;
+        fn update(vdi: Ref<VDI>) -> Void as vm_admin ![SR_OPERATION_NOT_SUPPORTED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task;
         /// Record a disk that is in the repository already.
-        fn introduce(uuid: String, name_label: String, name_description: String, SR: Ref<SR>, type: vdi_type, sharable: Bool, read_only: Bool, other_config: Map<String, String>, location: String, xenstore_data: Map<String, String>, sm_config: Map<String, String>, managed: Bool, virtual_size: Int, physical_utilisation: Int, metadata_of_pool: Ref<pool>, is_a_snapshot: Bool, snapshot_time: DateTime, snapshot_of: Ref<VDI>) -> Ref<VDI> as vm_admin ![SR_OPERATION_NOT_SUPPORTED], task;
+        fn introduce(uuid: String, name_label: String, name_description: String, SR: Ref<SR>, type: vdi_type, sharable: Bool, read_only: Bool, other_config: Map<String, String>, location: String, xenstore_data: Map<String, String>, sm_config: Map<String, String>, managed: Bool, virtual_size: Int, physical_utilisation: Int, metadata_of_pool: Ref<pool>, is_a_snapshot: Bool, snapshot_time: DateTime, snapshot_of: Ref<VDI>) -> Ref<VDI> as vm_admin ![SR_OPERATION_NOT_SUPPORTED, DB_UNIQUENESS_CONSTRAINT_VIOLATION, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, UUID_INVALID], task;
         /// Change its size while a machine uses it, in bytes.
-        fn resize_online(vdi: Ref<VDI>, size: Int) -> Void as vm_admin, task;
+        fn resize_online(vdi: Ref<VDI>, size: Int) -> Void as vm_admin ![INVALID_VALUE, OTHER_OPERATION_IN_PROGRESS, SR_FULL, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED, VDI_TOO_SMALL], task;
         /// Change its size, in bytes; it can only grow.
-        fn resize(vdi: Ref<VDI>, size: Int) -> Void as vm_admin, task;
+        fn resize(vdi: Ref<VDI>, size: Int) -> Void as vm_admin ![INVALID_VALUE, OTHER_OPERATION_IN_PROGRESS, SR_FULL, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED, VDI_TOO_SMALL], task;
         /// Make a disk with the same contents, sharing blocks where storage can.
-        fn clone(vdi: Ref<VDI>, driver_params: Map<String, String> = {}) -> Ref<VDI> as vm_admin, task;
+        fn clone(vdi: Ref<VDI>, driver_params: Map<String, String> = {}) -> Ref<VDI> as vm_admin ![OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task;
         /// Take a snapshot, sharing blocks where storage can.
-        fn snapshot(vdi: Ref<VDI>, driver_params: Map<String, String> = {}) -> Ref<VDI> as vm_admin, task;
+        fn snapshot(vdi: Ref<VDI>, driver_params: Map<String, String> = {}) -> Ref<VDI> as vm_admin ![OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task;
     }
 }
 
@@ -378,19 +378,19 @@ class! {
     }
     messages {
         /// Choose whether it can be written to; only while it is not attached.
-        fn set_mode(self: Ref<VBD>, value: vbd_mode) -> Void as vm_admin, task;
+        fn set_mode(self: Ref<VBD>, value: vbd_mode) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS, VBD_CDS_MUST_BE_READONLY, VDI_READONLY, VM_BAD_POWER_STATE], task;
         /// Fail with the reason if it cannot be plugged in.
-        fn assert_attachable(self: Ref<VBD>) -> Void as vm_admin, task;
+        fn assert_attachable(self: Ref<VBD>) -> Void as vm_admin ![DEVICE_ALREADY_ATTACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VBD_IS_EMPTY, VDI_IN_USE, VDI_NOT_MANAGED, VDI_READONLY, VM_BAD_POWER_STATE], task;
         /// Take it out without asking the machine.
-        fn unplug_force(self: Ref<VBD>) -> Void as vm_admin, task;
+        fn unplug_force(self: Ref<VBD>) -> Void as vm_admin ![DEVICE_ALREADY_DETACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VBD_NOT_UNPLUGGABLE, VM_BAD_POWER_STATE], task;
         /// Take it out of the running machine; DEVICE_DETACH_REJECTED if the machine refuses.
-        fn unplug(self: Ref<VBD>) -> Void as vm_admin ![DEVICE_DETACH_REJECTED, DEVICE_ALREADY_DETACHED], task;
+        fn unplug(self: Ref<VBD>) -> Void as vm_admin ![DEVICE_DETACH_REJECTED, DEVICE_ALREADY_DETACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VBD_NOT_UNPLUGGABLE, VM_BAD_POWER_STATE], task;
         /// Put it into the running machine.
-        fn plug(self: Ref<VBD>) -> Void as vm_admin, task;
+        fn plug(self: Ref<VBD>) -> Void as vm_admin ![DEVICE_ALREADY_ATTACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, VBD_IS_EMPTY, VBD_NOT_UNPLUGGABLE, VDI_IN_USE, VDI_NOT_MANAGED, VDI_READONLY, VM_BAD_POWER_STATE], task;
         /// Put a disc into an empty drive; VBD_NOT_EMPTY if one is in.
-        fn insert(vbd: Ref<VBD>, vdi: Ref<VDI>) -> Void as vm_operator ![VBD_NOT_REMOVABLE_MEDIA, VBD_NOT_EMPTY], task;
+        fn insert(vbd: Ref<VBD>, vdi: Ref<VDI>) -> Void as vm_operator ![VBD_NOT_REMOVABLE_MEDIA, VBD_NOT_EMPTY, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_IS_NOT_ISO, VDI_NOT_MANAGED, VDI_READONLY, VM_BAD_POWER_STATE], task;
         /// Take the disc out of the drive; VBD_IS_EMPTY if none is in.
-        fn eject(vbd: Ref<VBD>) -> Void as vm_operator ![VBD_NOT_REMOVABLE_MEDIA, VBD_IS_EMPTY], task;
+        fn eject(vbd: Ref<VBD>) -> Void as vm_operator ![VBD_NOT_REMOVABLE_MEDIA, VBD_IS_EMPTY, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
     }
 }
 
@@ -430,11 +430,11 @@ class! {
     }
     messages {
         /// Change how the host reaches it; takes effect at the next plug.
-        fn set_device_config(self: Ref<PBD>, value: Map<String, String>) -> Void as pool_operator, task;
+        fn set_device_config(self: Ref<PBD>, value: Map<String, String>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Disconnect; refused while a machine uses a disk there.
-        fn unplug(self: Ref<PBD>) -> Void as pool_operator, task;
+        fn unplug(self: Ref<PBD>) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE], task;
         /// Connect; SR_UNKNOWN_DRIVER for a type without driver.
-        fn plug(self: Ref<PBD>) -> Void as pool_operator ![SR_UNKNOWN_DRIVER], task;
+        fn plug(self: Ref<PBD>) -> Void as pool_operator ![SR_UNKNOWN_DRIVER, OTHER_OPERATION_IN_PROGRESS], task;
     }
 }
 
