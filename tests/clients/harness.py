@@ -7,6 +7,7 @@ It knows how the program is started and stopped, and nothing of the API. A scrip
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,8 @@ def run(title, server, rounds):
     """Runs every case once a round; `rounds` maps a round's name to the argument of its cases. Exits."""
     only = sys.argv[1:]
     passed = failed = 0
+    # A run that is ended from outside stops its server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         for name, argument in rounds.items():
             for label, function in CASES:

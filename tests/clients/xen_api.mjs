@@ -178,7 +178,7 @@ const cases = {
     const ref = 'OpaqueRef:00000000-0000-4000-8000-000000000000'
     await assert.rejects(xapi.call('VM.get_record', ref), code('HANDLE_INVALID', 'VM', ref))
     await assert.rejects(xapi.call('VM.no_such', ref), code('MESSAGE_METHOD_UNKNOWN', 'VM.no_such'))
-    await assert.rejects(xapi.call('VM.start', ref), code('MESSAGE_PARAMETER_COUNT_MISMATCH', 'VM.start'))
+    await assert.rejects(xapi.call('VM.get_record'), code('MESSAGE_PARAMETER_COUNT_MISMATCH', 'VM.get_record', '2', '1'))
   },
 
   async 'twenty machines are started at the same time'(xapi) {
