@@ -47,6 +47,7 @@ class Ansible:
         with open(result) as file:
             answer = json.load(file)
         os.remove(result)
+        answer["failed"] = ended.returncode != 0
         return answer
 
     def instance(self, module, **arguments):
