@@ -288,7 +288,7 @@ fn refused_calls_change_nothing() {
         ("VM.set_name_label", json!([session, vm, {}])),
         ("VM.set_name_label", json!([session, vm])),
         ("VM.set_power_state", json!([session, vm, "Running"])),
-        ("VM.create", json!([session, {"name_label": "x"}])),
+        ("VM.create", json!([session, {"name_label": "x", "memory_static_max": "much"}])),
         ("VM.no_such", json!([session])),
         ("VM.set_name_label", json!(["OpaqueRef:no-session", vm, "x"])),
         ("VDI.create", json!([session, {"name_label": "x", "SR": NULL, "virtual_size": -1}])),

@@ -255,7 +255,8 @@ fn make(
         roles,
         lifecycle,
         implied: Some(implied),
-        task: false,
+        // Constructors and destructors may be called as `Async.`, getters and setters may not.
+        task: matches!(implied, Implied::Create | Implied::Destroy),
         no_session: false,
         extension: class.flags.extension,
         index: 0,

@@ -137,12 +137,13 @@ def a_snapshot_belongs_to_its_machine(client):
 def revert_brings_back_what_the_snapshot_holds(client):
     x = client.x
     vm = machine(x, "reverted")
-    x.VM.set_name_description(vm, "before")
+    x.VM.add_to_other_config(vm, "now", "before")
     snapshot = x.VM.snapshot(vm, "taken")
-    x.VM.set_name_description(vm, "after")
+    x.VM.remove_from_other_config(vm, "now")
+    x.VM.add_to_other_config(vm, "now", "after")
     x.VM.start(vm, False, False)
     x.VM.revert(snapshot)
-    same(x.VM.get_name_description(vm), "before")
+    same(x.VM.get_other_config(vm)["now"], "before")
     same(x.VM.get_power_state(vm), "Halted")
     assert x.VM.get_VBDs(vm) and not set(x.VM.get_VBDs(vm)) & set(x.VM.get_VBDs(snapshot))
     discard(x, snapshot)

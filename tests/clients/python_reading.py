@@ -117,11 +117,15 @@ def objects_are_found_by_name(client):
 
 
 @case
-def objects_are_found_by_an_expression(client):
-    found = client.x.VM.get_all_records_where('field "is_control_domain" = "true"')
-    assert found and all(vm["is_control_domain"] for vm in found.values())
-    both = 'field "is_control_domain" = "true" and field "power_state" = "Halted"'
-    same(client.x.VM.get_all_records_where(both), {})
+def messages_are_found_by_an_expression(client):
+    x = client.x
+    uuid = x.pool.get_uuid(x.pool.get_all()[0])
+    message = x.message.create("A_TEST", "3", "Pool", uuid, "for a test")
+    found = x.message.get_all_records_where('field "name" = "A_TEST"')
+    same(list(found), [message])
+    same(found[message]["body"], "for a test")
+    x.message.destroy(message)
+    same(x.message.get_all_records_where('field "name" = "A_TEST"'), {})
 
 
 @case

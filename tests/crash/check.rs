@@ -74,7 +74,10 @@ fn check_power(machine: &mut Machine, machines: &Map<String, Value>, tasks: &Map
             assert_eq!(state, aim, "{reference} after {record}");
         }
     }
-    machine.power_unknown = false;
+    // A start or shutdown that was never answered may have come after that task.
+    if std::mem::take(&mut machine.power_unknown) {
+        machine.power = None;
+    }
 }
 
 /// Removes the machines that nobody works with any more, and those whose creation was never answered.

@@ -24,7 +24,7 @@ const CLIENTS: u64 = 32;
 /// Rounds of a plain `cargo test`; `tests/run` asks for more.
 const ROUNDS: u64 = 3;
 /// The kill falls between these many milliseconds after the clients began.
-const KILL_AFTER_MS: std::ops::Range<u64> = 50..1500;
+const KILL_AFTER_MS: std::ops::Range<u64> = 50..2500;
 
 #[test]
 fn acknowledged_changes_survive_kill_9() {
