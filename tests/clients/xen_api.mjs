@@ -18,6 +18,8 @@ const client = (url, transport) => async () => {
     auth: { user: 'root', password: PASSWORD },
     allowUnauthorized: true,
     debounce: 10,
+    // How long it rests after an error of its own, such as looking for its session while it logs in again.
+    eventPollDelay: 100,
     transport,
   })
   await xapi.connect()
