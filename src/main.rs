@@ -2,7 +2,9 @@
 
 use clap::Parser;
 use std::io::IsTerminal;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 use xenledger::cli::{Command, LogFormat};
+use xenledger::gateway::journal::JOURNAL;
 
 /// A XenAPI server whose state is a log of events.
 #[derive(Parser)]
@@ -31,8 +33,8 @@ fn trace(command: &Command) {
     let default = if command.serves() { "info" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let colour = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal());
+    let log = log.with_writer(std::io::stderr.and(&JOURNAL));
     match command.log_format() {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

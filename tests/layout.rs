@@ -19,7 +19,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("log", &["model", "value", "error", "event", "views", "command", "world"]),
     ("auth", &["model", "value", "error", "event", "views", "command", "log", "world"]),
     ("subscribe", &["model", "value", "error", "event", "views", "log", "world"]),
-    ("gateway", &["model", "value", "error", "event", "views", "command", "log", "world", "wire", "auth", "subscribe"]),
+    (
+        "gateway",
+        &[
+            "driver",
+            "model",
+            "value",
+            "error",
+            "event",
+            "views",
+            "command",
+            "log",
+            "world",
+            "wire",
+            "auth",
+            "subscribe",
+        ],
+    ),
     ("driver", &["value", "error", "world", "command"]), // of command, what an operation is given and reports
     ("reconcile", &["model", "value", "error", "event", "views", "command", "log", "world", "driver"]),
     (

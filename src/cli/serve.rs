@@ -104,7 +104,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     if new {
         begin(&ledger, args.demo).await?;
     }
-    reconcile(&args, &ledger, published, &stop)?;
+    let driver = driver(&args, &world)?;
+    reconcile(driver.clone(), &ledger, published, &stop)?;
     let closing = ledger.clone();
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
     let gateway = Gateway {
@@ -113,6 +114,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         accounts,
         registrations: Arc::default(),
         tokens,
+        driver,
         counts: Default::default(),
         stop: stop.clone(),
     };
@@ -129,20 +131,24 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The hypervisor.
+fn driver(args: &ServeArgs, world: &World) -> anyhow::Result<Arc<dyn Driver>> {
+    Ok(match args.driver {
+        DriverName::Sim => {
+            let options = sim::Options { speed: args.sim_speed, ..sim::Options::default() };
+            let opened = Sim::open(&args.data, world.clone(), options);
+            Arc::new(opened.context("the simulated hypervisor's journal")?)
+        }
+    })
+}
+
 /// Starts what carries operations out on this host, and what time alone brings about.
 fn reconcile(
-    args: &ServeArgs,
+    driver: Arc<dyn Driver>,
     ledger: &Ledger,
     published: watch::Receiver<u64>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let world = ledger.world().clone();
-    let driver: Arc<dyn Driver> = match args.driver {
-        DriverName::Sim => {
-            let options = sim::Options { speed: args.sim_speed, ..sim::Options::default() };
-            Arc::new(Sim::open(&args.data, world, options).context("the simulated hypervisor's journal")?)
-        }
-    };
     let here = ledger.view().all::<host>().next().map(|host| host.reference).context("the pool has no host")?;
     let reconciler = Reconciler::new(ledger.clone(), driver, here).context("the host is gone")?;
     tokio::spawn(reconciler.run(published, stop.clone()));

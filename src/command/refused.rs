@@ -95,9 +95,6 @@ pub const REFUSED: &[Refused] = &[
             "host.get_system_status_capabilities",
             "host.bugreport_upload",
             "host.send_debug_keys",
-            "host.dmesg",
-            "host.dmesg_clear",
-            "host.get_log",
             "host.management_reconfigure",
             "host.local_management_reconfigure",
             "host.management_disable",
@@ -171,11 +168,14 @@ mod tests {
     use crate::model::{ClassId, Lifecycle, MODEL};
 
     /// Served by the gateway, which asks others than the writer.
-    const ELSEWHERE: [&str; 4] = [
+    const ELSEWHERE: [&str; 7] = [
         "session.login_with_password",
         "session.slave_local_login_with_password",
         "session.change_password",
         "user.set_password",
+        "host.dmesg",
+        "host.dmesg_clear",
+        "host.get_log",
     ];
 
     /// Classes whose messages are not all decided on yet.

@@ -62,6 +62,9 @@ pub trait Driver: Send + Sync + 'static {
     /// Takes away what an unfinished action built, and lets what it changed be as before, where that is possible.
     fn discard(&self, mark: Ref) -> Work<'_, ()>;
 
+    /// The hypervisor's own log, newest last; `clear` takes away what it gives.
+    fn console(&self, clear: bool) -> Work<'_, String>;
+
     /// Returns when something changed since the last call returned, whoever did it.
     fn changes(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 

@@ -1,12 +1,13 @@
 //! From a name and untyped arguments to an answer.
 
 use super::answer::Answer;
+use super::journal::JOURNAL;
 use super::{Gateway, Peer};
 use crate::command::{self, Call, Command, Intent, Principal, Reading};
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
 use crate::log::writer::Refusal;
-use crate::model::{ClassId, Implied, Lifecycle, MODEL, Message, Ty, task};
+use crate::model::{ClassId, Implied, Lifecycle, MODEL, Message, Ty, host, task};
 use crate::subscribe::Key;
 use crate::value::{self, Ref, Value, default_value};
 use crate::views::View;
@@ -16,6 +17,11 @@ use std::sync::Arc;
 /// Hashes passwords, so it is served before the writer.
 const CHANGE_PASSWORD: &str = "session.change_password";
 const SET_PASSWORD: &str = "user.set_password";
+
+/// Answered from outside the view.
+const DMESG: &str = "host.dmesg";
+const DMESG_CLEAR: &str = "host.dmesg_clear";
+const GET_LOG: &str = "host.get_log";
 
 /// A call as it came off a wire.
 pub struct Request {
@@ -123,6 +129,11 @@ impl Gateway {
                 self.accounts.set_password(&caller.principal, whose, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));
             }
+            ClassId::host => {
+                if let Some(text) = self.log_of(&call).await? {
+                    return self.known(call, Value::from(text), &caller).await;
+                }
+            }
             _ => {}
         }
         let accepted = self.submit(Intent::Call(call), &caller).await?;
@@ -131,6 +142,34 @@ impl Gateway {
             None => Ok(Answer::Value(accepted.result)),
             Some(task) => self.outcome(task, message).await.map(Answer::Value),
         }
+    }
+
+    /// The logs of a host, which are in no view: the hypervisor's and the server's own.
+    async fn log_of(&self, call: &Call) -> Result<Option<String>, ApiError> {
+        let text = match call.message.full_name {
+            DMESG => self.driver.console(false),
+            DMESG_CLEAR => self.driver.console(true),
+            GET_LOG => Box::pin(async { Ok(JOURNAL.text()) }),
+            _ => return Ok(None),
+        };
+        let here = call.reference(0);
+        match self.ledger.view().find::<host>(here) {
+            Some(_) => text.await.map(Some),
+            None => Err(codes::HANDLE_INVALID("host", here)),
+        }
+    }
+
+    /// Answers what is known already; as `Async.` through a task that has ended.
+    async fn known(&self, call: Call, result: Value, caller: &Caller) -> Result<Answer, ApiError> {
+        if !call.background {
+            return Ok(Answer::Value(result));
+        }
+        let message = call.message.full_name;
+        let decide = Box::new(move |draft: &mut command::Draft<'_>| {
+            Ok(Value::Ref(command::operation::finished(draft, &call, &result)))
+        });
+        let accepted = self.submit(Intent::Own { message, kind: Kind::Change, decide }, caller).await?;
+        Ok(Answer::Value(accepted.result))
     }
 
     /// Sends what a caller wants to the writer.
@@ -202,9 +241,8 @@ pub fn list_methods() -> impl Iterator<Item = &'static str> {
 
 /// Whether a message does something, here or in a family of `command`.
 fn answers(message: &Message) -> bool {
-    let here = message.class == ClassId::event
-        || message.no_session
-        || [CHANGE_PASSWORD, SET_PASSWORD].contains(&message.full_name);
+    const HERE: [&str; 5] = [CHANGE_PASSWORD, SET_PASSWORD, DMESG, DMESG_CLEAR, GET_LOG];
+    let here = message.class == ClassId::event || message.no_session || HERE.contains(&message.full_name);
     here || message.implied.is_some() || command::handler(message).is_some() || command::reader(message).is_some()
 }
 

@@ -15,6 +15,7 @@
 pub mod answer;
 pub mod dispatch;
 pub mod http;
+pub mod journal;
 pub mod listen;
 pub mod metrics;
 pub mod resources;
@@ -23,6 +24,7 @@ pub mod stream;
 use crate::auth::Accounts;
 pub use crate::auth::Peer;
 use crate::auth::token::Tokens;
+use crate::driver::Driver;
 use crate::log::writer::Ledger;
 use crate::subscribe::Subscribers;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub struct Gateway {
     pub accounts: Arc<Accounts>,
     pub registrations: Arc<stream::Registrations>,
     pub tokens: Arc<Tokens>,
+    /// Asked for the hypervisor's own log; what changes goes through the writer.
+    pub driver: Arc<dyn Driver>,
     pub counts: metrics::Counts,
     /// Cancelled when the server stops: whoever waits is answered.
     pub stop: CancellationToken,

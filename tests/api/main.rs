@@ -118,3 +118,18 @@ async fn event_next_tells_every_change_and_event_from_the_newest_state() {
     let newest = server.call("event.from", json!([session, ["network"], now["token"], 0.0])).await.expect("answers");
     assert_eq!(newest["events"], json!([]), "what came and went since is not told");
 }
+
+#[tokio::test]
+async fn the_logs_of_a_host_are_answered_and_as_async_by_a_task() {
+    let server = Server::start().await;
+    let session = &server.session;
+    let hosts = server.call("host.get_all", json!([session])).await.expect("answers");
+    let said = server.call("host.dmesg", json!([session, hosts[0]])).await.expect("answers");
+    assert!(said.as_str().is_some_and(|text| text.to_lowercase().contains("boot")), "the hypervisor began: {said}");
+    server.call("host.dmesg_clear", json!([session, hosts[0]])).await.expect("answers");
+    assert_eq!(server.call("host.dmesg", json!([session, hosts[0]])).await.expect("answers"), json!(""));
+    let task = server.call("Async.host.get_log", json!([session, hosts[0]])).await.expect("a task");
+    assert_eq!(server.call("task.get_status", json!([session, task])).await.expect("there"), json!("success"));
+    let nowhere = server.call("host.get_log", json!([session, "OpaqueRef:NULL"])).await.expect_err("no host");
+    assert_eq!(nowhere.0, "HANDLE_INVALID");
+}

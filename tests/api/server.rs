@@ -5,6 +5,7 @@ use std::sync::Arc;
 use xenledger::auth::{Accounts, Peer, password};
 use xenledger::command::bootstrap::{self, HostFacts};
 use xenledger::command::{Command, Intent, Principal};
+use xenledger::driver::sim::Sim;
 use xenledger::event::Kind;
 use xenledger::gateway::Gateway;
 use xenledger::gateway::dispatch::{Noted, Request};
@@ -57,6 +58,7 @@ impl Server {
             accounts,
             registrations: Arc::default(),
             tokens,
+            driver: Arc::new(Sim::in_memory(world, xenledger::driver::sim::Options::default())),
             counts: Default::default(),
             stop: Default::default(),
         };

@@ -252,6 +252,15 @@ impl Driver for Sim {
         Box::pin(async move { self.undo(mark) })
     }
 
+    fn console(&self, clear: bool) -> Work<'_, String> {
+        let mut inner = self.lock();
+        let text = inner.store.said.iter().flat_map(|line| [line, "\n"]).collect();
+        if clear {
+            inner.store.said.clear();
+        }
+        Box::pin(std::future::ready(Ok(text)))
+    }
+
     fn changes(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
             let due = self.due();

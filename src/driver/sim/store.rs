@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes that the journal may grow by before it is rewritten.
 const JOURNAL_GROWTH_MAX: u64 = 32 << 20;
+/// Lines of the hypervisor's own log that are kept.
+const SAID_MAX: usize = 1000;
 
 /// The mark of the last action on a thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,6 +169,8 @@ fn put<T>(things: &mut BTreeMap<Ref, T>, uuid: Ref, thing: Option<Box<T>>) {
 pub struct Store {
     pub state: State,
     journal: Option<Journal>,
+    /// What happened since the process began, newest last.
+    pub said: Vec<String>,
 }
 
 struct Journal {
@@ -178,7 +182,7 @@ struct Journal {
 impl Store {
     /// A state that ends with the process.
     pub fn in_memory() -> Store {
-        Store { state: State { next_domid: 1, ..State::default() }, journal: None }
+        Store { state: State { next_domid: 1, ..State::default() }, journal: None, said: Vec::new() }
     }
 
     /// The state that the journal at `path` tells of; an empty one if there is none.
@@ -190,11 +194,15 @@ impl Store {
             Err(error) => return Err(error),
         }
         let file = rewrite(path, &state)?;
-        Ok(Store { state, journal: Some(Journal { path: path.to_path_buf(), file, grown: 0 }) })
+        Ok(Store { state, journal: Some(Journal { path: path.to_path_buf(), file, grown: 0 }), said: Vec::new() })
     }
 
     /// Makes changes that belong together: in the journal first, then here.
     pub fn commit(&mut self, entries: Vec<Entry>) -> io::Result<()> {
+        let said = entries.iter().filter_map(|entry| serde_json::to_string(entry).ok());
+        self.said.extend(said);
+        let surplus = self.said.len().saturating_sub(SAID_MAX);
+        self.said.drain(..surplus);
         if let Some(journal) = &mut self.journal {
             let mut line = serde_json::to_vec(&entries)?;
             line.push(b'\n');
