@@ -167,16 +167,27 @@ impl Watch {
         if !news || !self.wants(&what, &changed) {
             return None;
         }
+        let changed: Vec<&str> = changed.into_iter().filter(|field| self.tells(&what, field)).collect();
         Some(if self.json { what.json(&changed, token).to_string() } else { what.line(&changed) })
     }
 
     fn wants(&self, what: &What, changed: &[&str]) -> bool {
+        let new_or_gone = what.before.is_none() || what.record.is_none();
         self.wanted.is_empty()
-            || self.wanted.iter().any(|wanted| {
-                wanted.class == what.class
-                    && wanted.object.is_none_or(|object| object == what.reference)
-                    && wanted.field.is_none_or(|field| what.before.is_none() || changed.contains(&field))
-            })
+            || self.wanted_of(what).any(|wanted| wanted.field.is_none() || new_or_gone)
+            || changed.iter().any(|field| self.tells(what, field))
+    }
+
+    /// Whether a changed field is told: only what was asked for, where fields were.
+    fn tells(&self, what: &What, field: &str) -> bool {
+        self.wanted.is_empty() || self.wanted_of(what).any(|wanted| wanted.field.is_none_or(|asked| asked == field))
+    }
+
+    fn wanted_of(&self, what: &What) -> impl Iterator<Item = &Wanted> {
+        let (class, reference) = (what.class, what.reference);
+        let about =
+            move |wanted: &&Wanted| wanted.class == class && wanted.object.is_none_or(|object| object == reference);
+        self.wanted.iter().filter(about)
     }
 
     /// Keeps the bar of a task.
@@ -311,6 +322,14 @@ mod tests {
         let json: Json = serde_json::from_str(&line).expect("JSON");
         assert_eq!(json["changed"]["power_state"], json!({ "old": "Running", "new": "Paused" }));
         assert_eq!(json["token"], "t");
+        watch.wanted = vec![wanted(Some("power_state"), None), wanted(Some("name_label"), None)];
+        let line = lines(&mut watch, "mod", Some("Running")).expect("news");
+        let json: Json = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(
+            json["changed"],
+            json!({ "power_state": { "old": "Paused", "new": "Running" } }),
+            "and nothing else"
+        );
         watch.wanted = vec![wanted(None, Some(Ref([1; 16])))];
         assert_eq!(lines(&mut watch, "mod", Some("Halted")), None);
     }
