@@ -394,8 +394,8 @@ fn everything_is_described() {
         }
         let fields = class.fields.iter().filter(|field| field.doc.is_empty());
         wrong.extend(fields.map(|field| format!("{}.{}", class.name, field.name)));
-        let messages = class.messages.iter().filter(|message| message.doc.is_empty());
-        wrong.extend(messages.map(|message| format!("{}.{}", class.name, message.name)));
+        let of_class = MODEL.messages.iter().filter(|message| message.class == class.id);
+        wrong.extend(of_class.filter(|message| message.doc.is_empty()).map(|message| message.full_name.to_string()));
     }
     assert!(wrong.is_empty(), "{} without a description: {wrong:?}", wrong.len());
 }

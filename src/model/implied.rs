@@ -243,15 +243,16 @@ fn make(
     implied: Implied,
     lifecycle: Lifecycle,
 ) -> Message {
+    let (doc, errors) = described(class, implied);
     let params: Vec<Param> = params.iter().map(|(name, ty)| Param { name, ty: *ty, default: None }).collect();
     Message {
         class: class.id,
         full_name: leak(format!("{}.{name}", class.name)),
         name: leak(name),
-        doc: &[],
+        doc,
         params: Vec::leak(params),
         result,
-        errors: &[],
+        errors,
         roles,
         lifecycle,
         implied: Some(implied),
@@ -260,6 +261,28 @@ fn make(
         no_session: false,
         extension: class.flags.extension,
         index: 0,
+    }
+}
+
+/// What an implied message does, and what it raises beside the HANDLE_INVALID of every reference that leads nowhere.
+fn described(class: &'static Class, implied: Implied) -> (&'static [&'static str], &'static [&'static str]) {
+    let of = |what: &'static str, field: usize| -> &'static [&'static str] {
+        Vec::leak(std::iter::once(what).chain(class.fields[field].doc.iter().copied()).collect())
+    };
+    match implied {
+        Implied::Get(field) => (class.fields[field].doc, &[]),
+        Implied::Set(field) => (of("Set:", field), &[]),
+        Implied::AddTo(field) => (of("Add a key:", field), &["MAP_DUPLICATE_KEY"]),
+        Implied::RemoveFrom(field) => (of("Remove a key; not an error if it is not there:", field), &[]),
+        Implied::Add(field) => (of("Add a value, unless it is there:", field), &[]),
+        Implied::Remove(field) => (of("Remove a value; not an error if it is not there:", field), &[]),
+        Implied::GetByUuid => (&["Find an object by its uuid."], &["UUID_INVALID"]),
+        Implied::GetByNameLabel => (&["List the objects of that name; none is not an error."], &[]),
+        Implied::GetRecord => (&["Answer all fields of an object."], &[]),
+        Implied::GetAll => (&["List all objects."], &[]),
+        Implied::GetAllRecords => (&["Answer all objects with all their fields."], &[]),
+        Implied::Create => (&["Make an object from the fields given; what is left out has its default."], &[]),
+        Implied::Destroy => (&["Remove an object."], &[]),
     }
 }
 
