@@ -34,6 +34,12 @@ pub fn holder<'a>(class: ClassId, object: &'a Object, harmless: &[&str]) -> Opti
     harmful.next().map(|(task, name)| (&**task, name.as_str()))
 }
 
+/// What work on a machine's devices and disks holds: the machine, and its snapshots, which cannot be reverted to.
+pub fn held(view: &View, vm: Ref) -> Vec<(ClassId, Ref)> {
+    let snapshots = view.far(VM::snapshots, vm);
+    std::iter::once(vm).chain(snapshots).map(|held| (ClassId::VM, held)).collect()
+}
+
 /// The refusal of what an operation on the object stands against.
 pub fn busy(class: ClassId, object: &Object, operation: &str, task: &str) -> ApiError {
     codes::OTHER_OPERATION_IN_PROGRESS(class.name(), object.reference, operation, task)

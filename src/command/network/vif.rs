@@ -18,7 +18,7 @@ pub static ALLOWED: Derived = Derived {
     class: ClassId::VIF,
     inputs: &[VIF::currently_attached.index, VIF::current_operations.index],
     allowed: |view, vif| OFFERED.into_iter().filter(|operation| check(view, vif, operation).is_ok()).collect(),
-    neighbours: |_, vif| vec![(ClassId::VM, vif.get(VIF::VM))],
+    neighbours: |view, vif| attach::held(view, vif.get(VIF::VM)),
 };
 
 /// Whether the interface is attached, or about to be.

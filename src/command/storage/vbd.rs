@@ -40,7 +40,11 @@ pub static ALLOWED: Derived = Derived {
     ],
     // What others do to the disk is looked at when it comes to it: else each change would touch all who share it.
     allowed: |view, vbd| OFFERED.into_iter().filter(|operation| check_device(view, vbd, operation).is_ok()).collect(),
-    neighbours: |_, vbd| vec![(ClassId::VDI, vbd.get(VBD::VDI)), (ClassId::VM, vbd.get(VBD::VM))],
+    neighbours: |view, vbd| {
+        let mut near = attach::held(view, vbd.get(VBD::VM));
+        near.push((ClassId::VDI, vbd.get(VBD::VDI)));
+        near
+    },
 };
 
 /// Whether the device is attached, or about to be.

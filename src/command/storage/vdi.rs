@@ -24,8 +24,8 @@ pub static ALLOWED: Derived = Derived {
     allowed: |view, vdi| OFFERED.into_iter().filter(|operation| check(view, vdi, operation).is_ok()).collect(),
     neighbours: |view, vdi| {
         let devices = view.far(VDI::VBDs, vdi.reference);
-        let machines = devices.iter().filter_map(|vbd| Some((ClassId::VM, view.find::<VBD>(*vbd)?.get(VBD::VM))));
-        let machines: Vec<_> = machines.collect();
+        let machines = devices.iter().filter_map(|vbd| Some(view.find::<VBD>(*vbd)?.get(VBD::VM)));
+        let machines: Vec<_> = machines.flat_map(|vm| attach::held(view, vm)).collect();
         devices.into_iter().map(|vbd| (ClassId::VBD, vbd)).chain(machines).collect()
     },
 };
