@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// The largest body of a call, in bytes.
 pub const BODY_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that most answers fit in.
+const ANSWER_USUAL: usize = 4096;
 /// How long a body may take to arrive.
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 /// The longest id that a client may give a call, in bytes.
@@ -56,7 +58,7 @@ async fn xml_rpc(
         Ok(body) => body,
         Err(status) => return refuse(status),
     };
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(ANSWER_USUAL);
     let mut noted = Noted::default();
     match xmlrpc::parse(&body) {
         Ok(call) => answer(&gateway, peer, request_id(&headers), call, &mut noted, &mut out).await,
@@ -76,7 +78,7 @@ async fn json_rpc(
         Err(status) => return refuse(status),
     };
     let id = request_id(&headers);
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(ANSWER_USUAL);
     let mut noted = Noted::default();
     match jsonrpc::parse(&body) {
         Ok(jsonrpc::Request::Single(call)) => answer(&gateway, peer, id, call, &mut noted, &mut out).await,

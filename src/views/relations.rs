@@ -78,7 +78,9 @@ impl Referrers {
 
 /// The index itself: cheap to clone, shares structure.
 #[derive(Clone, Default)]
-pub struct Relations(imbl::HashMap<(FieldId, Ref), Referrers>);
+pub struct Relations(
+    imbl::GenericHashMap<(FieldId, Ref), Referrers, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>,
+);
 
 impl Relations {
     /// The index of all references at once: field, target, holder.

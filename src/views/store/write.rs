@@ -1,5 +1,8 @@
-//! Writing what changed: few statements, each with many rows as one JSON
-//! array. The view's own orders of changes and deletions say what is new.
+//! Writing what changed: few statements, each with many rows. The view's own
+//! orders of changes and deletions say what is new.
+//!
+//! Objects are bound value by value: taken out of one JSON array, each record
+//! would be parsed again for each of its columns.
 
 use super::Mark;
 use crate::event::Stored as Persisted;
@@ -7,8 +10,11 @@ use crate::model::{Class, MODEL};
 use crate::value::{Ref, default_record};
 use crate::views::{Object, View};
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite};
 use std::io::Write;
 
+/// Objects that one statement takes.
+const OBJECTS_PER_STATEMENT: usize = 200;
 /// Rows that one statement takes: what is bound to it stays small.
 const ROWS_PER_STATEMENT: usize = 2000;
 
@@ -40,7 +46,7 @@ pub async fn class(
     if filled {
         put(connection, DROP_OBJECTS, deleted_objects(view, class, after)).await?;
     }
-    put(connection, PUT_OBJECTS, changed_objects(view, class, if forgotten { 0 } else { after })).await?;
+    put_objects(connection, view, class, if forgotten { 0 } else { after }).await?;
     put(connection, PUT_DELETED, tombstones(view, class, after)).await?;
     if state.floor > after || (!filled && state.floor > 0) {
         write_floor(connection, class, state.floor).await?;
@@ -62,8 +68,9 @@ async fn write_floor(connection: &mut SqliteConnection, class: &Class, floor: u6
         .map(drop)
 }
 
-const PUT_OBJECTS: &str = "INSERT OR REPLACE INTO object (class, ref, uuid, created, modified, record) \
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value -> 5 FROM json_each(?)";
+const PUT_OBJECTS: &str = "INSERT INTO object (class, ref, uuid, created, modified, record) ";
+const OVER_OBJECTS: &str = " ON CONFLICT (class, ref) DO UPDATE SET uuid = excluded.uuid, created = excluded.created, \
+    modified = excluded.modified, record = excluded.record";
 const DROP_OBJECTS: &str =
     "DELETE FROM object WHERE (class, ref) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 const PUT_DELETED: &str = "INSERT OR REPLACE INTO deleted (class, position, ref, created) \
@@ -77,11 +84,30 @@ async fn put(connection: &mut SqliteConnection, sql: &'static str, arrays: Vec<S
     Ok(())
 }
 
-fn changed_objects(view: &View, class: &Class, after: u64) -> Vec<String> {
+async fn put_objects(
+    connection: &mut SqliteConnection,
+    view: &View,
+    class: &Class,
+    after: u64,
+) -> Result<(), sqlx::Error> {
     let state = view.class(class.id);
-    let changed = state.modified.range((after + 1, Ref::NULL)..);
-    let objects = changed.filter_map(|(_, reference)| state.objects.get(reference));
-    arrays(objects, |out, object| write_object(out, class, object))
+    let changed: Vec<Ref> = state.modified.range((after + 1, Ref::NULL)..).map(|(_, reference)| *reference).collect();
+    for part in changed.chunks(OBJECTS_PER_STATEMENT) {
+        let objects = part.iter().filter_map(|reference| state.objects.get(reference));
+        let mut statement = QueryBuilder::<Sqlite>::new(PUT_OBJECTS);
+        statement.push_values(objects, |mut row, object| {
+            let uuid = MODEL.field(class.id, "uuid").map_or("", |index| object.record[index].as_str());
+            row.push_bind(class.name)
+                .push_bind(object.reference.to_string())
+                .push_bind(uuid)
+                .push_bind(object.created as i64)
+                .push_bind(object.modified as i64)
+                .push_bind(record_of(class, object));
+        });
+        statement.push(OVER_OBJECTS);
+        statement.build().persistent(part.len() == OBJECTS_PER_STATEMENT).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 fn deleted_objects(view: &View, class: &Class, after: u64) -> Vec<String> {
@@ -117,21 +143,18 @@ fn arrays<T>(
     arrays
 }
 
-fn write_object(out: &mut Vec<u8>, class: &Class, object: &Object) -> std::io::Result<()> {
-    let Object { reference, created, modified, .. } = object;
-    write!(out, "[\"{}\",\"{reference}\",", class.name)?;
-    let uuid = MODEL.field(class.id, "uuid").map_or("", |index| object.record[index].as_str());
-    serde_json::to_writer(&mut *out, uuid)?;
-    write!(out, ",{created},{modified},{{")?;
+/// The stored fields that differ from their default, as JSON.
+fn record_of(class: &Class, object: &Object) -> String {
     let defaults = default_record(class.id);
-    let mut first = true;
-    for (index, field) in class.fields.iter().enumerate() {
-        if field.far.is_some() || field.flags.volatile || object.record[index] == defaults[index] {
-            continue;
-        }
-        write!(out, "{}\"{}\":", if first { "" } else { "," }, field.name)?;
-        serde_json::to_writer(&mut *out, &Persisted(&object.record[index]))?;
-        first = false;
+    let stored = class.fields.iter().enumerate().filter(|(index, field)| {
+        field.far.is_none() && !field.flags.volatile && object.record[*index] != defaults[*index]
+    });
+    let mut json = Vec::from(*b"{");
+    for (index, field) in stored {
+        let comma = if json.len() > 1 { "," } else { "" };
+        write!(json, "{comma}\"{}\":", field.name).expect("BUG: memory takes every write");
+        serde_json::to_writer(&mut json, &Persisted(&object.record[index])).expect("BUG: a value is always JSON");
     }
-    out.write_all(b"}]")
+    json.push(b'}');
+    String::from_utf8(json).expect("BUG: JSON is UTF-8")
 }
