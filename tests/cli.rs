@@ -124,7 +124,7 @@ fn the_log_is_shown_and_verified_while_a_server_runs_and_afterwards() {
     assert!(session.error(&["log", "show", "--kind", "nonsense"]).contains("nonsense"));
     let verified = session.json(&["log", "verify", "--json"]);
     assert_eq!(verified["ok"], true, "{verified}");
-    session.server.kill();
+    session.server.stop();
     let verified = session.text(&["log", "verify"]);
     assert!(verified.ends_with("all is well\n") && verified.contains("equal to the log at position"), "{verified}");
     tampered_store_is_found(&session);

@@ -6,7 +6,8 @@ use crate::event::{Event, Kind};
 use crate::log::sqlite::LogReader;
 use crate::model::{ClassId, MODEL};
 use crate::value::{Micros, Ref, parse_time};
-use crate::views::{View, store};
+use crate::views::View;
+use crate::views::restore::restore;
 use anyhow::{Context, bail};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
@@ -51,7 +52,8 @@ pub struct ShowArgs {
 
 pub async fn run(args: ShowArgs) -> anyhow::Result<()> {
     let reader = LogReader::open(&args.data).await?;
-    let view = store::read(&args.data).await.map(|stored| stored.view).unwrap_or_default();
+    // Not the store alone: it is up to a second behind, and an operator asks about what happened just now.
+    let view = restore(&reader, &args.data, |_, _| {}).await.map(|(view, _)| view).unwrap_or_default();
     let now = crate::world::World::real().now();
     let filter = Filter::of(&args, &view, now)?;
     let mut found: Vec<Event> = Vec::new();
@@ -126,7 +128,7 @@ impl Filter {
     }
 }
 
-/// An object by reference, uuid or name, as the store knows it.
+/// An object by reference, uuid or name, as the log has it now.
 fn find_object(view: &View, text: &str) -> anyhow::Result<Ref> {
     if let Some(reference) = Ref::parse(text).filter(|reference| !reference.is_null()) {
         return Ok(reference);

@@ -73,6 +73,14 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Ends it as an operator does, so that everything is written.
+    #[allow(dead_code)] // not every test stops its server in peace
+    pub fn stop(&mut self) {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill is on every machine");
+        assert!(told.success(), "the server was gone already");
+        assert!(self.child.wait().is_ok_and(|ended| ended.success()), "it stops in peace: {}", self.said());
+    }
+
     /// Whether the process still runs.
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
