@@ -45,6 +45,10 @@ pub fn text(ty: Ty, value: &Value, fields: &[String]) -> String {
 pub fn table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let terminal = console::Term::stdout();
+    if let Some((_, columns)) = terminal.size_checked().filter(|_| terminal.is_term()) {
+        table.set_width(columns);
+    }
     table
 }
 
