@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   a second with writing, or 16 MiB  ──▶ passive: waits for nobody, nobody waits
-//!   still longer than 64 MiB          ──▶ restart: the writer waits for the few frames left
+//!   still longer than 16 MiB          ──▶ restart: the writer waits for the few frames left
 //!   idle                              ──▶ truncate
 //! ```
 
@@ -23,9 +23,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Looks without any writing, after which the log's file is cut to nothing.
 const IDLE_PAUSES: u32 = 30;
 
-/// How long the write-ahead log may get, in pages of 4 KiB, before the writer has to wait for a checkpoint: 64 MiB.
+/// How long the write-ahead log may get, in pages of 4 KiB, before the writer has to wait for a checkpoint: 16 MiB.
+/// All of it is read again when the log is opened after a crash.
 /// A passive checkpoint never catches up with a writer that never rests.
-const PAGES_MAX: i64 = 16 << 10;
+const PAGES_MAX: i64 = 4 << 10;
 
 /// How long a checkpoint that stops the writer waits for readers, in milliseconds.
 const PATIENCE: &str = "PRAGMA busy_timeout = 50";

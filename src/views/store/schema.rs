@@ -3,9 +3,9 @@
 //!
 //! A record holds what differs from the frozen defaults; the views fill the
 //! defaults in. Far sides of relations are subqueries that SQLite leaves out
-//! when nobody selects them, each with an index of its own to be found by.
+//! when nobody selects them; the large ones have an index to be found by.
 
-use crate::model::{CLASSES, Class, ClassId, Field, Ty};
+use crate::model::{CLASSES, Class, Field, Ty};
 use crate::value::{default_value, to_json};
 use crate::views::relations::HOLDING;
 use sha2::{Digest, Sha256};
@@ -33,8 +33,8 @@ CREATE TABLE object (
     created  INTEGER NOT NULL,   -- position of the event that added it
     modified INTEGER NOT NULL,   -- position of the last event that changed it
     record   TEXT    NOT NULL,   -- JSON: the fields that differ from their default
-    PRIMARY KEY (class, ref)
-) STRICT, WITHOUT ROWID;
+    PRIMARY KEY (class, ref)     -- with a rowid beside it: records are too large to be kept in an index
+) STRICT;
 CREATE INDEX object_uuid ON object (class, uuid);
 CREATE TABLE deleted (
     class    TEXT    NOT NULL,
@@ -54,7 +54,7 @@ pub fn generated() -> Vec<String> {
     let mut statements = Vec::new();
     for class in CLASSES {
         for &field in &HOLDING[class.id as usize] {
-            if matches!(class.fields[field].ty, Ty::Ref(_)) && is_near_side(class.id, field) {
+            if INDEXED.contains(&(class.name, class.fields[field].name)) {
                 statements.extend(index(class, &class.fields[field]));
             }
         }
@@ -92,9 +92,21 @@ fn is_public(field: &Field) -> bool {
     !field.flags.internal && !field.flags.secret
 }
 
-fn is_near_side(class: ClassId, field: usize) -> bool {
-    crate::model::MODEL.near(class, field).is_some()
-}
+/// The relations held by classes of which a pool has thousands; those of others are found by reading the class.
+/// Every index costs every object written, of whatever class, so there are no more than these.
+const INDEXED: &[(&str, &str)] = &[
+    ("VM", "snapshot_of"),
+    ("VM", "parent"),
+    ("VM", "resident_on"),
+    ("VBD", "VM"),
+    ("VBD", "VDI"),
+    ("VIF", "VM"),
+    ("VIF", "network"),
+    ("VDI", "SR"),
+    ("VDI", "snapshot_of"),
+    ("console", "VM"),
+    ("task", "subtask_of"),
+];
 
 /// How the objects that refer to one through this field are found.
 fn index(class: &Class, field: &Field) -> [String; 2] {

@@ -69,8 +69,9 @@ async fn write_floor(connection: &mut SqliteConnection, class: &Class, floor: u6
 }
 
 const PUT_OBJECTS: &str = "INSERT INTO object (class, ref, uuid, created, modified, record) ";
-const OVER_OBJECTS: &str = " ON CONFLICT (class, ref) DO UPDATE SET uuid = excluded.uuid, created = excluded.created, \
-    modified = excluded.modified, record = excluded.record";
+/// What a reference stands for never changes, so its uuid and its beginning need no writing again.
+const OVER_OBJECTS: &str =
+    " ON CONFLICT (class, ref) DO UPDATE SET modified = excluded.modified, record = excluded.record";
 const DROP_OBJECTS: &str =
     "DELETE FROM object WHERE (class, ref) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 const PUT_DELETED: &str = "INSERT OR REPLACE INTO deleted (class, position, ref, created) \
