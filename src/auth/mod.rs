@@ -17,6 +17,7 @@ mod accounts;
 pub mod password;
 mod permit;
 mod sessions;
+mod signature;
 #[cfg(test)]
 mod tests;
 pub mod token;

@@ -6,8 +6,8 @@
 //!
 //! The algorithm is this module's to say, never the token's.
 
-use super::Principal;
 use super::sessions::principal;
+use super::{Principal, signature};
 use crate::error::{ApiError, codes};
 use crate::model::user;
 use crate::value::{Micros, Ref};
@@ -17,7 +17,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// How long a token lives at most, in seconds: 12 hours.
@@ -52,7 +52,7 @@ pub struct Tokens {
 
 impl Tokens {
     pub fn new(key: &[u8]) -> Tokens {
-        provide();
+        signature::provide();
         Tokens { encoding: EncodingKey::from_secret(key), decoding: DecodingKey::from_secret(key) }
     }
 
@@ -115,15 +115,6 @@ fn password_mark(whose: &Object) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The library panics at its first use without a provider, where features of other packages can take it away.
-fn provide() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let provider = &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
-        let _same = provider.install_default(); // whoever was first chose the same
-    });
-}
-
 fn write_private(file: &Path, key: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -157,6 +148,15 @@ mod tests {
 
     fn signed(header: &Header, claims: &Json, key: &[u8]) -> String {
         jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(key)).expect("signed")
+    }
+
+    /// Another algorithm than ours, rightly signed.
+    fn signed_with_sha512(claims: &Json, key: &[u8]) -> String {
+        use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+        let parts = [json!({"alg": "HS512", "typ": "JWT"}), claims.clone()];
+        let message = parts.map(|part| BASE64.encode(part.to_string())).join(".");
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA512, key);
+        format!("{message}.{}", BASE64.encode(ring::hmac::sign(&key, message.as_bytes())))
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
             assert!(tokens.authenticate(&view, token, NOW).is_err(), "{why}");
         };
         refused(&signed(&Header::new(ALGORITHM), &claims, &[8; 32]), "another key");
-        refused(&signed(&Header::new(Algorithm::HS512), &claims, &[7; 32]), "another algorithm");
+        refused(&signed_with_sha512(&claims, &[7; 32]), "another algorithm");
         let mut long = claims.clone();
         long["exp"] = json!(now + LIFETIME_MAX + 1);
         refused(&signed(&Header::new(ALGORITHM), &long, &[7; 32]), "it would live too long");
