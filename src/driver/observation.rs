@@ -1,5 +1,7 @@
 //! What a driver sees: facts, without a word on what they mean for anybody.
 
+pub use crate::command::vm::observed::Guest;
+
 use crate::value::Ref;
 use std::collections::BTreeMap;
 
@@ -39,14 +41,4 @@ pub enum Ended {
     PowerOff,
     Reboot,
     Crash,
-}
-
-/// What the agent in a guest tells.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Guest {
-    pub os_version: BTreeMap<String, String>,
-    pub drivers: BTreeMap<String, String>,
-    /// `0/ip`, `0/ipv4/0`, `0/ipv6/0`.
-    pub networks: BTreeMap<String, String>,
-    pub other: BTreeMap<String, String>,
 }

@@ -7,7 +7,7 @@
 //! undoes what an operation did.
 
 use super::report::Reporter;
-use crate::command::vm::observed::{self, End, Guest, Observed, State};
+use crate::command::vm::observed::{self, End, Observed, State};
 use crate::command::{Draft, Own};
 use crate::driver::{self, Action, Driver, Ended, Machine, Observation, Power};
 use crate::error::ApiError;
@@ -131,13 +131,13 @@ fn seen(machine: &Machine) -> Observed {
         Power::Paused => State::Paused,
         Power::Ended(_) => return GONE,
     };
-    let guest = machine.guest.clone().map(|guest| Guest {
-        os_version: guest.os_version,
-        drivers: guest.drivers,
-        networks: guest.networks,
-        other: guest.other,
-    });
-    Observed { state, domid: machine.domid, memory: Some(machine.memory), vcpus: Some(machine.vcpus), guest }
+    Observed {
+        state,
+        domid: machine.domid,
+        memory: Some(machine.memory),
+        vcpus: Some(machine.vcpus),
+        guest: machine.guest.clone(),
+    }
 }
 
 /// What was seen, if the machine is still as it was at that position.

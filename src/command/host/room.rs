@@ -1,9 +1,10 @@
 //! How much room a host has, and what would become of its machines without it.
 
+use super::super::vm::memory;
 use super::super::{Call, Reading};
 use super::{found, is_live};
 use crate::error::{ApiError, codes};
-use crate::model::{VM, host, host_metrics};
+use crate::model::{VM, host};
 use crate::value::{Map, Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -20,17 +21,8 @@ pub(super) fn elsewhere(view: &View, here: Ref) -> Vec<Ref> {
     others.filter(|other| other.get(host::enabled) && is_live(view, other)).map(|other| other.reference).collect()
 }
 
-/// Memory that no machine there has: what it has, less what the host itself and the machines on it hold.
-fn free(view: &View, held: &Object) -> i64 {
-    let total =
-        view.find::<host_metrics>(held.get(host::metrics)).map(|metrics| metrics.get(host_metrics::memory_total));
-    let resident = view.far(host::resident_VMs, held.reference).into_iter().filter_map(|vm| view.find::<VM>(vm));
-    let taken: i64 = resident.map(|vm| vm.get(VM::memory_dynamic_max) + vm.get(VM::memory_overhead)).sum();
-    (total.unwrap_or(0) - held.get(host::memory_overhead) - taken).max(0)
-}
-
 pub(super) fn compute_free_memory(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    Ok(Value::Int(free(reading.view, found(reading, call)?)))
+    Ok(Value::Int(memory::free(reading.view, found(reading, call)?.reference)))
 }
 
 pub(super) fn compute_memory_overhead(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
@@ -39,9 +31,8 @@ pub(super) fn compute_memory_overhead(reading: &Reading<'_>, call: &Call) -> Res
 
 /// Why a machine cannot leave, as an error's code and parameters; `None` when it can.
 fn obstacle(view: &View, here: Ref, vm: &Object) -> Option<ApiError> {
-    let needed = vm.get(VM::memory_dynamic_max) + vm.get(VM::memory_overhead);
-    let rooms = elsewhere(view, here).into_iter().filter_map(|other| view.find::<host>(other));
-    match rooms.map(|other| free(view, other)).max() {
+    let needed = memory::taken(vm);
+    match elsewhere(view, here).into_iter().map(|other| memory::free(view, other)).max() {
         None => Some(codes::NO_HOSTS_AVAILABLE()),
         Some(most) if most < needed => Some(codes::HOST_NOT_ENOUGH_FREE_MEMORY(needed, most)),
         Some(_) => None,

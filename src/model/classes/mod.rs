@@ -1,7 +1,9 @@
 //! All classes, in the published order.
 
 mod access;
+mod appliances;
 mod devices;
+mod guests;
 mod hosts;
 mod machines;
 mod networks;
@@ -9,7 +11,9 @@ mod pools;
 mod storage;
 
 pub use access::*;
+pub use appliances::*;
 pub use devices::*;
+pub use guests::*;
 pub use hosts::*;
 pub use machines::*;
 pub use networks::*;
