@@ -6,7 +6,9 @@ use super::{Call, Draft};
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, Implied, MODEL, Qualifier, Ty};
 use crate::value::{self, Map, Ref, Value, default_record};
-use crate::views::relations;
+use crate::views::query::{Expression, Malformed};
+use crate::views::read::{ReadView, Scope};
+use crate::views::{Object, View, relations};
 use std::sync::Arc;
 
 /// How many keys a map or members a set may have: what grows has a limit.
@@ -29,6 +31,14 @@ pub fn perform(draft: &mut Draft, call: &Call, implied: Implied) -> Result<Value
         }
         reads => panic!("BUG: {reads:?} reads and never reaches the writer"),
     }
+}
+
+/// The objects of a class that an expression is true of, for `get_all_records_where`.
+pub fn select<'v>(view: &'v View, class: ClassId, expression: &str) -> Result<Vec<&'v Arc<Object>>, ApiError> {
+    let parsed = Expression::parse(class, expression);
+    // What is wrong is said where a value would stand; the text itself may be long.
+    let parsed = parsed.map_err(|Malformed(reason)| codes::INVALID_VALUE("expr", reason))?;
+    Ok(parsed.select(&ReadView::new(view, Scope::All)))
 }
 
 /// `set_F`.

@@ -147,39 +147,8 @@ fn get_all_records(reading: &Reading<'_>, _: &Call) -> Result<Value, ApiError> {
 }
 
 fn get_all_records_where(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    let wanted = condition(call.text(0)).ok_or_else(|| codes::INVALID_VALUE("expr", call.text(0)))?;
-    Ok(records(reading.view, |one| match &wanted {
-        None => true,
-        Some((field, value)) => text_of(&one.record[*field]) == *value,
-    }))
-}
-
-/// What a field's value is compared as.
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::Int(number) => number.to_string(),
-        Value::Time(micros) => crate::value::format_time(*micros),
-        other => other.as_str().to_string(),
-    }
-}
-
-/// Reads `true`, or `field "name" = "value"`; `None` for what is neither.
-fn condition(expression: &str) -> Option<Option<(usize, String)>> {
-    let expression = expression.trim();
-    if expression == "true" {
-        return Some(None);
-    }
-    let (name, rest) = quoted(expression.strip_prefix("field")?)?;
-    let (value, rest) = quoted(rest.trim_start().strip_prefix('=')?)?;
-    let field = MODEL.field(ClassId::message, name)?;
-    rest.trim().is_empty().then(|| Some((field, value.to_string())))
-}
-
-/// A text in quotes of either kind, and what follows it.
-fn quoted(text: &str) -> Option<(&str, &str)> {
-    let text = text.trim_start();
-    let quote = text.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    text[1..].split_once(quote)
+    let found = generic::select(reading.view, ClassId::message, call.text(0))?;
+    Ok(Value::map(found.into_iter().map(|one| (one.reference.to_string(), record(one)))))
 }
 
 /// Adds an empty blob; its contents come by HTTP.
@@ -248,7 +217,8 @@ mod tests {
         assert_eq!(found("true"), Ok(2));
         assert_eq!(found("field \"name\" = \"A\""), Ok(1));
         assert_eq!(found("field 'priority'='3'"), Ok(2));
-        for wrong in ["", "false or true", "field \"nothing\" = \"A\"", "field \"name\" = \"A\" and true"] {
+        assert_eq!(found("not field \"name\" = \"A\" and true"), Ok(1));
+        for wrong in ["", "field \"nothing\" = \"A\"", "field \"name\" = \"A\" and"] {
             assert_eq!(found(wrong).expect_err("refused").code, "INVALID_VALUE", "{wrong}");
         }
         let second = bench.view.find::<message>(two).expect("there").get(message::timestamp);

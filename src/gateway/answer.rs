@@ -15,6 +15,8 @@ pub enum Answer {
     Record(Arc<View>, ClassId, Arc<Object>),
     /// All records of a class, by reference.
     Records(Arc<View>, ClassId),
+    /// The records of some of them.
+    Selected(Arc<View>, ClassId, Vec<Arc<Object>>),
     /// What `event.from` answers.
     Batch {
         view: Arc<View>,
@@ -55,12 +57,10 @@ impl Answer {
             Answer::Record(view, class, object) => ReadView::new(view, Scope::All).render(*class, object, out),
             Answer::Records(view, class) => {
                 let read = ReadView::new(view, Scope::All);
-                out.begin_struct();
-                for object in read.objects(*class) {
-                    object.reference.with_text(|text| out.name(text));
-                    read.render(*class, object, out);
-                }
-                out.end_struct();
+                render_records(&read, *class, read.objects(*class), out);
+            }
+            Answer::Selected(view, class, objects) => {
+                render_records(&ReadView::new(view, Scope::All), *class, objects.iter(), out);
             }
             Answer::Batch { view, changed, token } => render_batch(view, changed, token, out),
             Answer::Events(view, told) => {
@@ -75,6 +75,20 @@ impl Answer {
             }
         }
     }
+}
+
+fn render_records<'o, E: Encode>(
+    read: &ReadView<'_>,
+    class: ClassId,
+    objects: impl Iterator<Item = &'o Arc<Object>>,
+    out: &mut E,
+) {
+    out.begin_struct();
+    for object in objects {
+        object.reference.with_text(|text| out.name(text));
+        read.render(class, object, out);
+    }
+    out.end_struct();
 }
 
 fn render_batch<E: Encode>(view: &View, changed: &[Changed], token: &str, out: &mut E) {

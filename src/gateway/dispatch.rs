@@ -287,6 +287,15 @@ fn read(view: Arc<View>, class: ClassId, implied: Implied, call: &Call) -> Resul
             Answer::Record(view, class, object)
         }
         Implied::GetAllRecords => Answer::Records(view, class),
+        Implied::GetAllWhere => {
+            let found = command::generic::select(&view, class, call.text(0))?;
+            Value::set(found.into_iter().map(|object| Value::Ref(object.reference))).into()
+        }
+        Implied::GetAllRecordsWhere => {
+            let found = command::generic::select(&view, class, call.text(0))?;
+            let found = found.into_iter().cloned().collect();
+            Answer::Selected(view, class, found)
+        }
         Implied::GetAll => {
             let references = view.class(class).objects.keys().map(|reference| Value::Ref(*reference));
             Value::set(references).into()

@@ -19,6 +19,8 @@ pub enum Implied {
     GetRecord,
     GetAll,
     GetAllRecords,
+    GetAllWhere,
+    GetAllRecordsWhere,
     Create,
     Destroy,
 }
@@ -54,7 +56,19 @@ impl Message {
     /// Reads only: answered from a view, appends no event.
     pub fn reads(&self) -> bool {
         use Implied::*;
-        matches!(self.implied, Some(Get(_) | GetByUuid | GetByNameLabel | GetRecord | GetAll | GetAllRecords))
+        matches!(
+            self.implied,
+            Some(
+                Get(_)
+                    | GetByUuid
+                    | GetByNameLabel
+                    | GetRecord
+                    | GetAll
+                    | GetAllRecords
+                    | GetAllWhere
+                    | GetAllRecordsWhere
+            )
+        )
     }
 }
 
@@ -197,6 +211,9 @@ fn class_messages(class: &'static Class, out: &mut Vec<Message>) {
         add(Implied::GetAll, "get_all", &[], Ty::Set(leaked(reference)), readers);
         let records = Ty::Map(leaked(reference), leaked(record));
         add(Implied::GetAllRecords, "get_all_records", &[], records, readers);
+        let expression = [("expr", Ty::String)];
+        add(Implied::GetAllWhere, "get_all_where", &expression, Ty::Set(leaked(reference)), readers);
+        add(Implied::GetAllRecordsWhere, "get_all_records_where", &expression, records, readers);
     }
     if class.flags.create {
         add(Implied::Create, "create", &[("args", record)], reference, writers);
@@ -259,7 +276,8 @@ fn make(
         // Constructors and destructors may be called as `Async.`, getters and setters may not.
         task: matches!(implied, Implied::Create | Implied::Destroy),
         no_session: false,
-        extension: class.flags.extension,
+        // Every server answers these, and the published list has them for one class only.
+        extension: class.flags.extension || matches!(implied, Implied::GetAllWhere | Implied::GetAllRecordsWhere),
         index: 0,
     }
 }
@@ -281,6 +299,10 @@ fn described(class: &'static Class, implied: Implied) -> (&'static [&'static str
         Implied::GetRecord => (&["Answer all fields of an object."], &[]),
         Implied::GetAll => (&["List all objects."], &[]),
         Implied::GetAllRecords => (&["Answer all objects with all their fields."], &[]),
+        Implied::GetAllWhere => (&["List the objects for which the expression is true."], &["INVALID_VALUE"]),
+        Implied::GetAllRecordsWhere => {
+            (&["Answer the objects for which the expression is true, with all their fields."], &["INVALID_VALUE"])
+        }
         Implied::Create => (&["Make an object from the fields given; what is left out has its default."], &[]),
         Implied::Destroy => (&["Remove an object."], &[]),
     }

@@ -70,6 +70,25 @@ async fn every_listed_class_answers_with_its_records() {
 }
 
 #[tokio::test]
+async fn every_class_answers_with_the_records_that_an_expression_asks_for() {
+    let server = Server::start().await;
+    let session = &server.session;
+    let methods = server.call("system.listMethods", json!([])).await.expect("answers without a session");
+    let methods = methods.as_array().expect("a list").iter().filter_map(Json::as_str);
+    for method in methods.filter(|name| name.ends_with(".get_all_records")) {
+        let all = server.call(method, json!([session])).await.expect("listed, so it answers");
+        let where_all = server.call(&format!("{method}_where"), json!([session, "true"])).await;
+        assert_eq!(where_all.expect("answers"), all, "{method}");
+    }
+    let expression = "field \"is_control_domain\" = \"true\"";
+    let found = server.call("VM.get_all_records_where", json!([session, expression])).await.expect("answers");
+    let found: Vec<&Json> = found.as_object().expect("a map").values().collect();
+    assert!(!found.is_empty() && found.iter().all(|record| record["is_control_domain"] == json!(true)));
+    let references = server.call("VM.get_all_where", json!([session, expression])).await.expect("answers");
+    assert_eq!(references.as_array().expect("a list").len(), found.len());
+}
+
+#[tokio::test]
 async fn an_async_call_of_what_is_done_at_once_gives_a_finished_task() {
     let server = Server::start().await;
     let session = &server.session;
