@@ -370,6 +370,8 @@ fn implied_names(class: &Class) -> BTreeSet<String> {
     add("get_by_name_label", class.fields.iter().any(|field| field.name == "name_label"));
     add("get_all", !class.flags.no_get_all);
     add("get_all_records", !class.flags.no_get_all);
+    add("get_all_where", !class.flags.no_get_all);
+    add("get_all_records_where", !class.flags.no_get_all);
     add("create", class.flags.create);
     add("destroy", class.flags.destroy);
     for field in class.fields.iter().filter(|field| !field.flags.internal) {
