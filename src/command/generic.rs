@@ -131,7 +131,7 @@ pub fn constructed(draft: &Draft, class: ClassId, given: &Value) -> Result<value
 }
 
 /// Every reference given by a client must be to something.
-fn check_references(draft: &Draft, class: ClassId, field: usize, value: &Value) -> Result<(), ApiError> {
+pub(super) fn check_references(draft: &Draft, class: ClassId, field: usize, value: &Value) -> Result<(), ApiError> {
     let ty = class.def().fields[field].ty;
     let Some(target) = relations::holds(ty) else { return Ok(()) };
     for reference in value.references(ty) {

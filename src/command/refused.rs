@@ -95,10 +95,7 @@ pub const REFUSED: &[Refused] = &[
             "host.get_system_status_capabilities",
             "host.bugreport_upload",
             "host.send_debug_keys",
-            "host.management_reconfigure",
-            "host.local_management_reconfigure",
             "host.management_disable",
-            "pool.management_reconfigure",
             "host_crashdump.*",
             "crashdump.*",
         ],
@@ -189,11 +186,6 @@ mod tests {
         ClassId::SR,
         ClassId::VDI,
         ClassId::network,
-        ClassId::VIF,
-        ClassId::PIF,
-        ClassId::Bond,
-        ClassId::VLAN,
-        ClassId::tunnel,
     ];
 
     fn is_bound(message: &crate::model::Message) -> bool {
@@ -205,9 +197,7 @@ mod tests {
 
     #[test]
     fn every_message_is_served_or_refused_for_a_reason() {
-        // VLANs of the pool are the networks' to decide.
-        let open =
-            |message: &crate::model::Message| OPEN.contains(&message.class) || message.name.starts_with("create_VLAN");
+        let open = |message: &crate::model::Message| OPEN.contains(&message.class);
         let forgotten: Vec<&str> = MODEL
             .messages
             .iter()

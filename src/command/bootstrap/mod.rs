@@ -51,6 +51,8 @@ pub struct HostFacts {
     /// The interface that the host is managed through.
     pub interface: String,
     pub mac: String,
+    /// What joins interfaces on the host: `bridge`, `openvswitch`.
+    pub network_backend: String,
 }
 
 impl HostFacts {
@@ -64,6 +66,7 @@ impl HostFacts {
         self.memory_bytes = HostFacts::SIMULATED_MEMORY;
         self.cpus = self.cpus.max(HostFacts::SIMULATED_CPUS);
         self.xen_version = "4.17.5".into();
+        self.network_backend = "openvswitch".into();
         self
     }
 }
@@ -88,6 +91,7 @@ impl Default for HostFacts {
             xen_version: "4.17.5".into(),
             interface: "eth0".into(),
             mac: "02:00:00:00:00:01".into(),
+            network_backend: "bridge".into(),
         }
     }
 }
@@ -274,7 +278,7 @@ fn software_version(facts: &HostFacts) -> Value {
         ("xapi_build", text(env!("CARGO_PKG_VERSION"))),
         ("xen", text(&facts.xen_version)),
         ("linux", text(&facts.kernel)),
-        ("network_backend", text("bridge")),
+        ("network_backend", text(&facts.network_backend)),
         ("db_schema", text("5.780")),
     ])
 }

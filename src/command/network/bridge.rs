@@ -5,6 +5,7 @@ use crate::command::{Call, Draft, generic};
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, VIF, network};
 use crate::value::{Ref, Value};
+use crate::views::Object;
 use std::collections::BTreeSet;
 
 /// How long a bridge's name may be: the kernel's limit for interfaces.
@@ -47,6 +48,11 @@ pub fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     }
     let reference = draft.ids.draw();
     Ok(Value::Ref(draft.add(ClassId::network, reference, record)))
+}
+
+/// The network is the server's to change.
+pub fn assert_managed(own: &Object) -> Result<(), ApiError> {
+    if own.get(network::managed) { Ok(()) } else { Err(codes::NETWORK_UNMANAGED(own.reference)) }
 }
 
 /// Several references as one parameter of an error.

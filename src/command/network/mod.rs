@@ -5,10 +5,13 @@
 //! ```
 
 pub mod address;
+pub mod bond;
 pub mod bridge;
+pub mod management;
 pub mod pif;
 #[cfg(test)]
 mod tests;
+pub mod tunnel;
 pub mod vif;
 pub mod vlan;
 
@@ -36,8 +39,13 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("VIF.remove_ipv6_allowed", vif::remove_allowed),
     ("VIF.configure_ipv4", vif::configure_ipv4),
     ("VIF.configure_ipv6", vif::configure_ipv6),
+    ("VIF.set_trunks", vif::set_trunks),
+    ("VIF.add_trunks", vif::add_trunks),
+    ("VIF.remove_trunks", vif::remove_trunks),
     ("PIF.introduce", pif::introduce),
     ("PIF.forget", pif::forget),
+    ("PIF.db_introduce", pif::db_introduce),
+    ("PIF.db_forget", pif::db_forget),
     ("PIF.scan", pif::begin_scan),
     ("PIF.plug", pif::begin_plug),
     ("PIF.unplug", pif::begin_unplug),
@@ -50,6 +58,17 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("PIF.destroy", vlan::destroy_interface),
     ("VLAN.create", vlan::create),
     ("VLAN.destroy", vlan::destroy),
+    ("pool.create_VLAN", vlan::create_in_pool),
+    ("pool.create_VLAN_from_PIF", vlan::create_beside),
+    ("Bond.create", bond::create),
+    ("Bond.destroy", bond::destroy),
+    ("Bond.set_mode", bond::set_mode),
+    ("Bond.set_property", bond::set_property),
+    ("tunnel.create", tunnel::create),
+    ("tunnel.destroy", tunnel::destroy),
+    ("host.management_reconfigure", management::reconfigure),
+    ("host.local_management_reconfigure", management::reconfigure_local),
+    ("pool.management_reconfigure", management::reconfigure_pool),
 ];
 
 pub const READERS: &[(&str, Reader)] = &[];

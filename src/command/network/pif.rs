@@ -4,18 +4,19 @@ use super::address::{self, Family};
 use super::bridge;
 use crate::command::draft::Fields;
 use crate::command::operation::{self, Begin, Ended};
-use crate::command::{Call, Draft};
+use crate::command::{Call, Draft, generic};
 use crate::error::{ApiError, codes};
-use crate::model::{Bond, ClassId, PIF, PIF_metrics, VIF, VM, host, network, task};
+use crate::model::{Bond, ClassId, MODEL, PIF, PIF_metrics, VIF, VM, host, network, task, tunnel};
 use crate::value::{Ref, Value};
 use crate::views::Object;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How many interfaces of a host one scan may bring.
 pub const FOUND_MAX: usize = 64;
 
 /// A PIF has no `current_operations`; a pending task about it holds it all the same.
-fn idle(draft: &Draft, pif: Ref) -> Result<Arc<Object>, ApiError> {
+pub fn idle(draft: &Draft, pif: Ref) -> Result<Arc<Object>, ApiError> {
     let found = draft.find::<PIF>(pif)?;
     let about = pif.to_string();
     let mut pending = draft.view().all::<task>().filter(|task| task.get(task::status) == "pending");
@@ -82,17 +83,76 @@ pub fn introduce(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     if physical(draft, on, |pif| **pif.get(PIF::MAC) == *mac).is_some() {
         return Err(codes::MAC_STILL_EXISTS(mac));
     }
-    let device = if device.is_empty() { free_device(draft, on) } else { device.to_string() };
+    let device = if device.is_empty() { free_device(draft, on, "eth") } else { device.to_string() };
     if physical(draft, on, |pif| **pif.get(PIF::device) == *device).is_some() {
         return Err(codes::DUPLICATE_PIF_DEVICE_NAME(device));
     }
     Ok(Value::Ref(add(draft, on, &device, &mac, call.bool(3))))
 }
 
-fn free_device(draft: &Draft, on: Ref) -> String {
-    let mut names = (0..).map(|number: u32| format!("eth{number}"));
-    let free = names.find(|name| physical(draft, on, |pif| **pif.get(PIF::device) == **name).is_none());
-    free.expect("BUG: there are more numbers than interfaces")
+/// A name that no interface of the host has: `eth2`, `bond0`.
+pub fn free_device(draft: &Draft, on: Ref, kind: &str) -> String {
+    let own = draft.far(host::PIFs, on).into_iter().filter_map(|pif| draft.find::<PIF>(pif).ok());
+    let taken: BTreeSet<String> = own.map(|pif| pif.get(PIF::device).to_string()).collect();
+    let mut names = (0..).map(|number: u32| format!("{kind}{number}"));
+    names.find(|name| !taken.contains(name)).expect("BUG: there are more numbers than interfaces")
+}
+
+/// No interface of the host is on the network yet: each network meets a host once.
+pub fn assert_not_connected(draft: &Draft, on: Ref, lan: Ref) -> Result<(), ApiError> {
+    for pif in draft.far(host::PIFs, on) {
+        if draft.get(pif, PIF::network, |network| network)? == lan {
+            return Err(codes::NETWORK_ALREADY_CONNECTED(lan, pif));
+        }
+    }
+    Ok(())
+}
+
+/// One interface takes over another's addresses, and the clients that come by it.
+pub fn move_addresses(draft: &mut Draft, from: Ref, to: Ref) -> Result<(), ApiError> {
+    let source = draft.find::<PIF>(from)?;
+    let plain = crate::value::default_record(ClassId::PIF);
+    const MOVED: [usize; 10] = [
+        PIF::ip_configuration_mode.index,
+        PIF::IP.index,
+        PIF::netmask.index,
+        PIF::gateway.index,
+        PIF::DNS.index,
+        PIF::ipv6_configuration_mode.index,
+        PIF::IPv6.index,
+        PIF::ipv6_gateway.index,
+        PIF::primary_address_type.index,
+        PIF::management.index,
+    ];
+    for field in MOVED {
+        draft.set_field(ClassId::PIF, to, field, source.record[field].clone());
+        draft.set_field(ClassId::PIF, from, field, plain[field].clone());
+    }
+    Ok(())
+}
+
+/// `PIF.db_introduce`: the record as it is told, without a look at the host.
+pub fn db_introduce(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let metrics = draft.create(Fields::<PIF_metrics>::new());
+    let mut fields = Fields::<PIF>::new().with(PIF::metrics, metrics).with(PIF::currently_attached, false);
+    for (param, value) in call.message.params.iter().zip(&call.args) {
+        let field = MODEL.field(ClassId::PIF, param.name).expect("BUG: every argument is a field");
+        generic::check_references(draft, ClassId::PIF, field, value)?;
+        fields.record[field] = value.clone();
+    }
+    let (mac, tag) = (fields.record[PIF::MAC.index].as_str(), &fields.record[PIF::VLAN.index]);
+    address::assert_mac(mac)?;
+    if !matches!(tag, Value::Int(-1..=4094)) {
+        return Err(codes::VLAN_TAG_INVALID(call.int(5)));
+    }
+    Ok(Value::Ref(draft.create(fields)))
+}
+
+/// `PIF.db_forget`: whatever the host has.
+pub fn db_forget(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let pif = idle(draft, call.reference(0))?;
+    remove(draft, &pif);
+    Ok(Value::Void)
 }
 
 pub fn forget(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
@@ -157,6 +217,10 @@ pub fn begin_plug(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     if draft.find::<Bond>(pif.get(PIF::bond_slave_of)).is_ok() {
         return Err(codes::CANNOT_PLUG_BOND_SLAVE(pif.reference));
     }
+    for inside in draft.far(PIF::tunnel_access_PIF_of, pif.reference) {
+        let carrier = draft.get(inside, tunnel::transport_PIF, |carrier| carrier)?;
+        super::tunnel::assert_configured(&*draft.find::<PIF>(carrier)?)?;
+    }
     if pif.get(PIF::currently_attached) {
         return Ok(Value::Void);
     }
@@ -164,9 +228,7 @@ pub fn begin_plug(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 }
 
 pub fn plugged(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
-    draft.find::<PIF>(ended.object)?;
-    draft.set(ended.object, PIF::currently_attached, true);
-    Ok(Value::Void)
+    attach(draft, ended.object, true)
 }
 
 pub fn begin_unplug(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
@@ -185,8 +247,21 @@ pub fn begin_unplug(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 }
 
 pub fn unplugged(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
-    draft.find::<PIF>(ended.object)?;
-    draft.set(ended.object, PIF::currently_attached, false);
+    attach(draft, ended.object, false)
+}
+
+/// The interface is up or down, and with it the devices that it stands for and the tunnel whose end it is.
+fn attach(draft: &mut Draft, pif: Ref, up: bool) -> Result<Value, ApiError> {
+    draft.find::<PIF>(pif)?;
+    draft.set(pif, PIF::currently_attached, up);
+    for bond in draft.far(PIF::bond_master_of, pif) {
+        for member in draft.far(Bond::slaves, bond) {
+            draft.set(member, PIF::currently_attached, up);
+        }
+    }
+    for inside in draft.far(PIF::tunnel_access_PIF_of, pif) {
+        super::tunnel::tell(draft, inside, up);
+    }
     Ok(Value::Void)
 }
 

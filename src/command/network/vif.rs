@@ -186,6 +186,28 @@ pub fn remove_allowed(draft: &mut Draft, call: &Call) -> Result<Value, ApiError>
     generic::remove(draft, ClassId::VIF, call.reference(0), allowed_by(call).0, &call.args[1])
 }
 
+/// The VLAN tags that a machine may use on the interface by itself.
+fn assert_trunks(tags: &[Value]) -> Result<(), ApiError> {
+    match tags.iter().find(|tag| !matches!(tag, Value::Int(0..=4094))) {
+        Some(Value::Int(wrong)) => Err(codes::VALUE_NOT_SUPPORTED("trunks", wrong, "a tag is from 0 to 4094")),
+        _ => Ok(()),
+    }
+}
+
+pub fn set_trunks(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    assert_trunks(call.args[1].as_set())?;
+    generic::set(draft, ClassId::VIF, call.reference(0), VIF::trunks.index, call.args[1].clone())
+}
+
+pub fn add_trunks(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    assert_trunks(&call.args[1..2])?;
+    generic::add(draft, ClassId::VIF, call.reference(0), VIF::trunks.index, call.args[1].clone())
+}
+
+pub fn remove_trunks(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    generic::remove(draft, ClassId::VIF, call.reference(0), VIF::trunks.index, &call.args[1])
+}
+
 /// The fields in which one family's configuration is kept.
 struct Configuration {
     family: Family,

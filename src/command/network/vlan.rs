@@ -6,6 +6,7 @@ use crate::command::{Call, Draft};
 use crate::error::{ApiError, codes};
 use crate::model::{PIF, PIF_metrics, VLAN, host, network};
 use crate::value::{Ref, Value};
+use crate::views::Object;
 
 /// The tags that the standard leaves for use.
 const TAGS: std::ops::RangeInclusive<i64> = 1..=4094;
@@ -24,6 +25,34 @@ pub fn create_on_device(draft: &mut Draft, call: &Call) -> Result<Value, ApiErro
     add(draft, carrier, call.int(3), call.reference(1)).map(|(_, pif)| Value::Ref(pif))
 }
 
+/// `pool.create_VLAN`: on the device of that name of every host; all or none.
+pub fn create_in_pool(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let device = call.text(0).to_string();
+    let carries = |pif: &Object| **pif.get(PIF::device) == *device && pif.get(PIF::VLAN) < 0;
+    add_to_hosts(draft, call, carries)
+}
+
+/// `pool.create_VLAN_from_PIF`: on every host, on the interface that is on the same network as this one.
+pub fn create_beside(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let pattern = draft.find::<PIF>(call.reference(0))?;
+    let (tag, on) = (pattern.get(PIF::VLAN), pattern.get(PIF::network));
+    if tag >= 0 {
+        return Err(codes::PIF_IS_VLAN(pattern.reference));
+    }
+    add_to_hosts(draft, call, |pif| pif.get(PIF::network) == on)
+}
+
+fn add_to_hosts(draft: &mut Draft, call: &Call, carries: impl Fn(&Object) -> bool) -> Result<Value, ApiError> {
+    let hosts: Vec<Ref> = draft.view().all::<host>().map(|held| held.reference).collect();
+    let mut made = Vec::new();
+    for here in hosts {
+        let own = draft.far(host::PIFs, here).into_iter().filter_map(|pif| draft.find::<PIF>(pif).ok());
+        let carrier = own.into_iter().find(|pif| carries(pif)).ok_or_else(codes::PIF_DEVICE_NOT_FOUND)?;
+        made.push(add(draft, carrier.reference, call.int(2), call.reference(1))?.1);
+    }
+    Ok(Value::set(made.into_iter().map(Value::Ref)))
+}
+
 /// Adds a VLAN and its interface, which is up whenever the device that carries it is.
 fn add(draft: &mut Draft, carrier: Ref, tag: i64, on: Ref) -> Result<(Ref, Ref), ApiError> {
     let device = draft.find::<PIF>(carrier)?;
@@ -33,6 +62,9 @@ fn add(draft: &mut Draft, carrier: Ref, tag: i64, on: Ref) -> Result<(Ref, Ref),
     }
     if device.get(PIF::VLAN) >= 0 {
         return Err(codes::PIF_IS_VLAN(carrier));
+    }
+    if !draft.far(PIF::tunnel_access_PIF_of, carrier).is_empty() {
+        return Err(codes::IS_TUNNEL_ACCESS_PIF(carrier));
     }
     if !device.get(PIF::bond_slave_of).is_null() {
         return Err(codes::CANNOT_ADD_VLAN_TO_BOND_SLAVE(carrier));

@@ -310,9 +310,9 @@ class! {
         /// Stop listening on the network.
         fn management_disable() -> Void as pool_operator, task;
         /// Move management to another interface, for a host that the pool does not reach.
-        fn local_management_reconfigure(interface: String) -> Void as pool_operator, task;
+        fn local_management_reconfigure(interface: String) -> Void as pool_operator ![CANNOT_PLUG_BOND_SLAVE, PIF_INCOMPATIBLE_PRIMARY_ADDRESS_TYPE, PIF_HAS_NO_NETWORK_CONFIGURATION, PIF_HAS_NO_V6_NETWORK_CONFIGURATION, INTERFACE_HAS_NO_IP, PIF_DEVICE_NOT_FOUND], task;
         /// Move management to another interface.
-        fn management_reconfigure(pif: Ref<PIF>) -> Void as pool_operator, task;
+        fn management_reconfigure(pif: Ref<PIF>) -> Void as pool_operator ![CANNOT_PLUG_BOND_SLAVE, PIF_INCOMPATIBLE_PRIMARY_ADDRESS_TYPE, PIF_HAS_NO_NETWORK_CONFIGURATION, PIF_HAS_NO_V6_NETWORK_CONFIGURATION, INTERFACE_HAS_NO_IP], task;
         /// Apply a changed `logging`.
         fn syslog_reconfigure(host: Ref<host>) -> Void as pool_operator, task;
         /// Move every running machine elsewhere; the host should be disabled first.

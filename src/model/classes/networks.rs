@@ -127,11 +127,11 @@ class! {
     }
     messages {
         /// Replace the VLAN tags that it may use.
-        fn set_trunks(self: Ref<VIF>, value: Set<Int>) -> Void as vm_admin, task, prototyped;
+        fn set_trunks(self: Ref<VIF>, value: Set<Int>) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Forbid a VLAN tag.
         fn remove_trunks(self: Ref<VIF>, value: Int) -> Void as vm_admin, task, prototyped;
         /// Allow a VLAN tag.
-        fn add_trunks(self: Ref<VIF>, value: Int) -> Void as vm_admin, task, prototyped;
+        fn add_trunks(self: Ref<VIF>, value: Int) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Set its IPv6 address from the outside.
         fn configure_ipv6(self: Ref<VIF>, mode: vif_ipv6_configuration_mode, address: String, gateway: String) -> Void as vm_operator ![INVALID_CIDR_ADDRESS_SPECIFIED, INVALID_IP_ADDRESS_SPECIFIED], task;
         /// Set its IPv4 address from the outside.
@@ -263,9 +263,9 @@ class! {
         /// Change one setting of the card.
         fn set_property(self: Ref<PIF>, name: String, value: String) -> Void as pool_operator ![CANNOT_CHANGE_PIF_PROPERTIES, INVALID_VALUE, OTHER_OPERATION_IN_PROGRESS, PIF_UNMANAGED], task;
         /// Forget it without touching the host.
-        fn db_forget(self: Ref<PIF>) -> Void as pool_operator, task;
+        fn db_forget(self: Ref<PIF>) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS], task;
         /// Record one without touching the host.
-        fn db_introduce(device: String, network: Ref<network>, host: Ref<host>, MAC: String, MTU: Int, VLAN: Int, physical: Bool, ip_configuration_mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String, bond_slave_of: Ref<Bond>, VLAN_master_of: Ref<VLAN>, management: Bool, other_config: Map<String, String>, disallow_unplug: Bool, ipv6_configuration_mode: ipv6_configuration_mode, IPv6: Set<String>, ipv6_gateway: String, primary_address_type: primary_address_type, managed: Bool, properties: Map<String, String>) -> Ref<PIF> as pool_operator, task;
+        fn db_introduce(device: String, network: Ref<network>, host: Ref<host>, MAC: String, MTU: Int, VLAN: Int, physical: Bool, ip_configuration_mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String, bond_slave_of: Ref<Bond>, VLAN_master_of: Ref<VLAN>, management: Bool, other_config: Map<String, String>, disallow_unplug: Bool, ipv6_configuration_mode: ipv6_configuration_mode, IPv6: Set<String>, ipv6_gateway: String, primary_address_type: primary_address_type, managed: Bool, properties: Map<String, String>) -> Ref<PIF> as pool_operator ![MAC_INVALID, VLAN_TAG_INVALID], task;
         /// Bring it up.
         fn plug(self: Ref<PIF>) -> Void as pool_operator ![TRANSPORT_PIF_NOT_CONFIGURED, CANNOT_PLUG_BOND_SLAVE, OTHER_OPERATION_IN_PROGRESS, PIF_UNMANAGED], task;
         /// Forbid, or allow, taking it down.
@@ -287,7 +287,7 @@ class! {
         /// Remove a VLAN interface; use `VLAN.destroy`.
         fn destroy(self: Ref<PIF>) -> Void as pool_operator ![PIF_IS_PHYSICAL, PIF_IS_MANAGEMENT_INTERFACE, VIF_IN_USE], task, deprecated;
         /// Make a VLAN interface; use `VLAN.create`.
-        fn create_VLAN(device: String, network: Ref<network>, host: Ref<host>, VLAN: Int) -> Ref<PIF> as pool_operator ![VLAN_TAG_INVALID, CANNOT_ADD_VLAN_TO_BOND_SLAVE, NETWORK_ALREADY_CONNECTED, PIF_DEVICE_NOT_FOUND, PIF_IS_VLAN, PIF_VLAN_EXISTS], task, deprecated;
+        fn create_VLAN(device: String, network: Ref<network>, host: Ref<host>, VLAN: Int) -> Ref<PIF> as pool_operator ![VLAN_TAG_INVALID, CANNOT_ADD_VLAN_TO_BOND_SLAVE, NETWORK_ALREADY_CONNECTED, PIF_DEVICE_NOT_FOUND, PIF_IS_VLAN, PIF_VLAN_EXISTS, IS_TUNNEL_ACCESS_PIF], task, deprecated;
     }
 }
 
@@ -352,13 +352,13 @@ class! {
     }
     messages {
         /// Change one setting.
-        fn set_property(self: Ref<Bond>, name: String, value: String) -> Void as pool_operator, task;
+        fn set_property(self: Ref<Bond>, name: String, value: String) -> Void as pool_operator ![INVALID_VALUE], task;
         /// Choose how traffic is spread.
         fn set_mode(self: Ref<Bond>, value: bond_mode) -> Void as pool_operator, task;
         /// Take the bond apart; the interfaces keep its addresses where they can.
-        fn destroy(self: Ref<Bond>) -> Void as pool_operator, task;
+        fn destroy(self: Ref<Bond>) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS], task;
         /// Let interfaces of one host work as one.
-        fn create(network: Ref<network>, members: Set<Ref<PIF>>, MAC: String, mode: bond_mode, properties: Map<String, String> = {}) -> Ref<Bond> as pool_operator, task;
+        fn create(network: Ref<network>, members: Set<Ref<PIF>>, MAC: String, mode: bond_mode, properties: Map<String, String> = {}) -> Ref<Bond> as pool_operator ![NETWORK_UNMANAGED, PIF_BOND_NEEDS_MORE_MEMBERS, PIF_ALREADY_BONDED, PIF_VLAN_EXISTS, PIF_IS_NOT_PHYSICAL, PIF_UNMANAGED, PIF_CANNOT_BOND_CROSS_HOST, INCOMPATIBLE_PIF_PROPERTIES, PIF_BOND_MORE_THAN_ONE_IP, NETWORK_ALREADY_CONNECTED, MAC_INVALID, INVALID_VALUE, OTHER_OPERATION_IN_PROGRESS], task;
     }
 }
 
@@ -382,7 +382,7 @@ class! {
         fn destroy(self: Ref<VLAN>) -> Void as pool_operator ![PIF_IS_MANAGEMENT_INTERFACE, VIF_IN_USE], task;
         /// Make one and join it to a network. VLAN_TAG_INVALID for a tag out of range, PIF_VLAN_EXISTS for one in
         /// use.
-        fn create(tagged_PIF: Ref<PIF>, tag: Int, network: Ref<network>) -> Ref<VLAN> as pool_operator ![CANNOT_ADD_VLAN_TO_BOND_SLAVE, NETWORK_ALREADY_CONNECTED, PIF_IS_VLAN, PIF_VLAN_EXISTS, VLAN_TAG_INVALID], task;
+        fn create(tagged_PIF: Ref<PIF>, tag: Int, network: Ref<network>) -> Ref<VLAN> as pool_operator ![CANNOT_ADD_VLAN_TO_BOND_SLAVE, NETWORK_ALREADY_CONNECTED, PIF_IS_VLAN, PIF_VLAN_EXISTS, VLAN_TAG_INVALID, IS_TUNNEL_ACCESS_PIF], task;
     }
 }
 
@@ -408,9 +408,9 @@ class! {
     }
     messages {
         /// Remove it and its access interface.
-        fn destroy(self: Ref<tunnel>) -> Void as pool_operator, task;
+        fn destroy(self: Ref<tunnel>) -> Void as pool_operator ![PIF_IS_MANAGEMENT_INTERFACE, VIF_IN_USE, OTHER_OPERATION_IN_PROGRESS], task;
         /// Make one over an interface and join it to a network.
-        fn create(transport_PIF: Ref<PIF>, network: Ref<network>, protocol: tunnel_protocol = gre) -> Ref<tunnel> as pool_operator ![OPENVSWITCH_NOT_ACTIVE, TRANSPORT_PIF_NOT_CONFIGURED, IS_TUNNEL_ACCESS_PIF], task;
+        fn create(transport_PIF: Ref<PIF>, network: Ref<network>, protocol: tunnel_protocol = gre) -> Ref<tunnel> as pool_operator ![OPENVSWITCH_NOT_ACTIVE, TRANSPORT_PIF_NOT_CONFIGURED, IS_TUNNEL_ACCESS_PIF, NETWORK_UNMANAGED, NETWORK_ALREADY_CONNECTED, PIF_UNMANAGED, CANNOT_ADD_TUNNEL_TO_BOND_SLAVE], task;
     }
 }
 

@@ -301,11 +301,11 @@ class! {
         /// Restart machines elsewhere when their host fails; needs shared storage for the heartbeat.
         fn enable_ha(heartbeat_srs: Set<Ref<SR>>, configuration: Map<String, String>) -> Void as pool_operator_or_cert, task;
         /// Make a VLAN on the same interface of every host and join it to a network.
-        fn create_VLAN_from_PIF(pif: Ref<PIF>, network: Ref<network>, VLAN: Int) -> Set<Ref<PIF>> as pool_operator ![VLAN_TAG_INVALID], task;
+        fn create_VLAN_from_PIF(pif: Ref<PIF>, network: Ref<network>, VLAN: Int) -> Set<Ref<PIF>> as pool_operator ![VLAN_TAG_INVALID, PIF_DEVICE_NOT_FOUND, PIF_IS_VLAN, CANNOT_ADD_VLAN_TO_BOND_SLAVE, IS_TUNNEL_ACCESS_PIF, PIF_VLAN_EXISTS, NETWORK_ALREADY_CONNECTED], task;
         /// Move the management interface of every host to another network.
-        fn management_reconfigure(network: Ref<network>) -> Void as pool_operator ![HA_IS_ENABLED, PIF_NOT_PRESENT, CANNOT_PLUG_BOND_SLAVE, PIF_INCOMPATIBLE_PRIMARY_ADDRESS_TYPE, PIF_HAS_NO_NETWORK_CONFIGURATION, PIF_HAS_NO_V6_NETWORK_CONFIGURATION], task;
+        fn management_reconfigure(network: Ref<network>) -> Void as pool_operator ![HA_IS_ENABLED, PIF_NOT_PRESENT, CANNOT_PLUG_BOND_SLAVE, PIF_INCOMPATIBLE_PRIMARY_ADDRESS_TYPE, PIF_HAS_NO_NETWORK_CONFIGURATION, PIF_HAS_NO_V6_NETWORK_CONFIGURATION, INTERFACE_HAS_NO_IP], task;
         /// Make a VLAN on the interface of that name of every host and join it to a network.
-        fn create_VLAN(device: String, network: Ref<network>, VLAN: Int) -> Set<Ref<PIF>> as pool_operator ![VLAN_TAG_INVALID], task;
+        fn create_VLAN(device: String, network: Ref<network>, VLAN: Int) -> Set<Ref<PIF>> as pool_operator ![VLAN_TAG_INVALID, PIF_DEVICE_NOT_FOUND, PIF_IS_VLAN, CANNOT_ADD_VLAN_TO_BOND_SLAVE, IS_TUNNEL_ACCESS_PIF, PIF_VLAN_EXISTS, NETWORK_ALREADY_CONNECTED], task;
         /// Tell members that lost the coordinator where it is; answers those that came back.
         fn recover_slaves() -> Set<Ref<host>> as pool_operator, task;
         /// Tell this host who the coordinator is, when it cannot find it.

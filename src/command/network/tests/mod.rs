@@ -1,5 +1,7 @@
 //! Interfaces and networks: who keeps whom, and what is refused.
 
+mod stacked;
+
 use crate::command::bench::Bench;
 use crate::command::draft::Fields;
 use crate::command::operation::Facts;
