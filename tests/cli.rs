@@ -192,3 +192,58 @@ fn the_model_is_printed() {
     assert!(!program().args(["model", "submarine"]).status().expect("it starts").success());
     assert!(!Path::new("xenledger-data").exists(), "printing the model makes nothing");
 }
+
+#[test]
+fn the_log_is_travelled_in() {
+    let session = Session::start();
+    session.text(&["call", "network.create", "name_label=lab"]);
+    let before = session.text(&["log", "replay", "--state-hash"]);
+    let position = words(&before)[0].to_string();
+    session.text(&["call", "network.set_name_label", "lab", "bench"]);
+    assert_eq!(session.text(&["log", "replay", "--state-hash", "--until", &position]), before);
+    let hash = session.text(&["call", "log.get_state_hash", &position]);
+    assert_eq!(words(&before)[1], hash.trim(), "the server and the tool agree");
+    let then = session.json(&["log", "replay", "--until", &position]);
+    let named = |name: &str| {
+        then["classes"]["network"].as_object().is_some_and(|all| all.values().any(|one| one["name_label"] == name))
+    };
+    assert!(named("lab") && !named("bench"));
+    let history = session.text(&["log", "history", "network/bench", "name_label"]);
+    assert!(history.contains("network.create") && history.contains("name_label: \"lab\" → \"bench\""), "{history}");
+    let diff = session.text(&["log", "diff", &position, "--json"]);
+    assert!(diff.lines().any(|line| line.contains("\"name_label\":{\"new\":\"bench\",\"old\":\"lab\"}")), "{diff}");
+    let diff = session.text(&["log", "diff", &position]);
+    assert!(
+        diff.lines().any(|line| words(line) == ["network", "\"bench\"", "name_label", "\"lab\"", "\"bench\""]),
+        "{diff}"
+    );
+    let file = session.folder.path().join("then.db");
+    session.text(&["log", "replay", "--until", &position, "--sqlite", file.to_str().expect("UTF-8")]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let found: i64 = runtime.block_on(async {
+        use sqlx::{Connection, SqliteConnection};
+        let mut store = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.expect("it opens");
+        let count = sqlx::query_scalar("SELECT count(*) FROM network WHERE name_label = 'lab'");
+        count.fetch_one(&mut store).await.expect("a view")
+    });
+    assert_eq!(found, 1);
+    assert!(session.error(&["log", "replay", "--until", "999999999"]).contains("is not there yet"));
+    assert!(session.error(&["log", "history", "network/nothing"]).contains("no object has the reference"));
+}
+
+#[test]
+fn the_pool_is_served_as_it_was() {
+    let session = Session::start();
+    session.text(&["call", "network.create", "name_label=lab"]);
+    let before = session.text(&["log", "replay", "--state-hash"]);
+    session.text(&["call", "network.set_name_label", "lab", "bench"]);
+    let past = Server::start_with(&session.data(), &["--read-only", "--at", words(&before)[0]]);
+    let url = format!("http://{}", past.http);
+    let then = |args: &[&str]| session.text(&[args, &["--url", &url]].concat());
+    assert!(then(&["call", "network.get_uuid", "lab"]).len() > 30, "it had that name");
+    let refused = session.error(&["call", "network.set_name_label", "lab", "x", "--url", &url]);
+    assert!(refused.contains("OPERATION_NOT_ALLOWED"), "{refused}");
+    let machines = then(&["call", "VM.get_all_records", "--json"]);
+    assert_eq!(machines, session.text(&["call", "VM.get_all_records", "--json"]), "no machine changed since");
+    assert!(session.text(&["call", "network.get_uuid", "bench"]).len() > 30, "the present goes on");
+}

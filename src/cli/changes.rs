@@ -1,9 +1,11 @@
 //! Events in words: what changed, short enough for one line an object.
 
 use crate::event::{Change, Delta, Event, Operation};
-use crate::model::{ClassId, MODEL};
-use crate::value::{Micros, Value};
-use crate::views::{Object, View};
+use crate::model::MODEL;
+use crate::value::Value;
+use crate::views::View;
+pub use crate::views::past::tell::fine_time as time;
+use crate::views::past::tell::name_of;
 
 /// Letters of a value that are shown; more are left out.
 const SHOWN: usize = 40;
@@ -11,12 +13,6 @@ const SHOWN: usize = 40;
 const FIELDS: usize = 6;
 /// Objects of an event that are shown.
 const OBJECTS: usize = 8;
-
-/// `2026-11-22T19:56:26.123456Z`: for people and for `--since`.
-pub fn time(micros: Micros) -> String {
-    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-    format!("{time:.6}")
-}
 
 /// The message, and the error that it ended with.
 pub fn message(event: &Event) -> String {
@@ -35,12 +31,6 @@ pub fn describe(event: &Event, view: &View) -> String {
         lines.push(format!("and {} objects more", changes.len() - OBJECTS));
     }
     lines.join("\n")
-}
-
-/// The object's name, if its class has one.
-pub fn name_of(class: ClassId, object: &Object) -> Option<&str> {
-    let index = MODEL.field(class, "name_label")?;
-    Some(object.record[index].as_str()).filter(|name| !name.is_empty())
 }
 
 fn describe_change(change: &Change, view: &View) -> String {

@@ -5,8 +5,10 @@ pub mod call;
 pub mod changes;
 pub mod client;
 pub mod model;
+pub mod past;
 pub mod render;
 pub mod serve;
+pub mod serve_past;
 pub mod show;
 pub mod tasks;
 pub mod trust;
@@ -40,16 +42,26 @@ pub enum LogCommand {
     Verify(verify::VerifyArgs),
     /// Print who did what, when, and what changed by it.
     Show(show::ShowArgs),
+    /// Print each change of one object, or of one of its fields, with its author.
+    History(past::HistoryArgs),
+    /// Print what differs between two moments.
+    Diff(past::DiffArgs),
+    /// Write the views as they were at a moment, as JSON or as an SQLite file.
+    Replay(past::ReplayArgs),
 }
 
 impl Command {
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
+            Command::Serve(args) if args.read_only => serve_past::run(&args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Call(args) => call::run(args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Log(LogCommand::Verify(args)) => verify::run(args).await,
             Command::Log(LogCommand::Show(args)) => show::run(args).await,
+            Command::Log(LogCommand::History(args)) => past::object_history(args).await,
+            Command::Log(LogCommand::Diff(args)) => past::differences(args).await,
+            Command::Log(LogCommand::Replay(args)) => past::replay(args).await,
             Command::Model(args) => model::run(args).await,
         }
     }

@@ -24,6 +24,11 @@ pub fn json_line(value: &Value) -> serde_json::Value {
     serde_json::from_slice(&out).unwrap_or_default()
 }
 
+/// One value a line, as on the wire.
+pub fn json_lines(values: impl IntoIterator<Item = Value>) -> String {
+    values.into_iter().map(|value| json_line(&value).to_string()).collect::<Vec<_>>().join("\n")
+}
+
 /// The value for people; `fields` chooses the fields of records.
 pub fn text(ty: Ty, value: &Value, fields: &[String]) -> String {
     match (ty, value) {

@@ -16,6 +16,7 @@ use crate::log::writer::{Ledger, Published, Writer};
 use crate::model::host;
 use crate::reconcile::{Reconciler, timers};
 use crate::subscribe::Subscribers;
+use crate::views::past::Past;
 use crate::views::restore::{self, restore};
 use crate::views::store::Follower;
 use crate::world::World;
@@ -55,6 +56,12 @@ pub struct ServeArgs {
     /// Begin a new pool with a few machines in it.
     #[arg(long)]
     pub demo: bool,
+    /// Show the pool as it was at a moment: a position, a time (2026-11-22T19:56:26), or how long ago (90s, 2h, 7d).
+    #[arg(long, value_name = "MOMENT", requires = "read_only")]
+    pub at: Option<String>,
+    /// Change nothing; the data folder is only read, and may be that of a running server.
+    #[arg(long)]
+    pub read_only: bool,
     /// How the server's own log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -98,7 +105,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), publish);
     let writing = tokio::spawn(writer.run());
     let telling = tokio::spawn(subscribers.clone().run());
-    let accounts = Accounts::new(ledger.clone(), reader);
+    let accounts = Accounts::new(ledger.clone(), reader.clone());
     let sweeping = accounts.clone();
     let sweeping = tokio::spawn(async move { sweeping.sweep_for_ever().await });
     if new {
@@ -114,8 +121,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         accounts,
         registrations: Arc::default(),
         tokens,
+        past: Past::new(reader),
         driver,
         counts: Default::default(),
+        read_only: false,
         stop: stop.clone(),
     };
     let connections = listen(&args, &world, gateway, &stop).await?;
@@ -192,7 +201,7 @@ async fn own(ledger: &Ledger, message: &'static str, decide: crate::command::Own
 }
 
 /// Binds everything, then says so, then serves.
-async fn listen(
+pub(super) async fn listen(
     args: &ServeArgs,
     world: &World,
     gateway: Gateway,
@@ -219,7 +228,7 @@ async fn listen(
 }
 
 /// Returns when the process is told to stop.
-async fn stopped() -> anyhow::Result<()> {
+pub(super) async fn stopped() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {

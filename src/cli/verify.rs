@@ -60,7 +60,8 @@ async fn read_store(args: &VerifyArgs) -> Store {
     }
 }
 
-fn progress_bar(end: u64) -> ProgressBar {
+/// For whoever walks the log.
+pub fn progress_bar(end: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left");
     let bar = ProgressBar::new(end);
     bar.with_style(style.expect("BUG: a template that is fixed"))

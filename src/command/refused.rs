@@ -165,7 +165,7 @@ mod tests {
     use crate::model::{ClassId, Lifecycle, MODEL};
 
     /// Served by the gateway, which asks others than the writer.
-    const ELSEWHERE: [&str; 7] = [
+    const ELSEWHERE: [&str; 8] = [
         "session.login_with_password",
         "session.slave_local_login_with_password",
         "session.change_password",
@@ -173,11 +173,13 @@ mod tests {
         "host.dmesg",
         "host.dmesg_clear",
         "host.get_log",
+        "VM.get_power_state_history",
     ];
 
     /// Classes whose messages are not all decided on yet.
     const OPEN: &[ClassId] = &[
         ClassId::event,
+        ClassId::log,
         ClassId::message,
         ClassId::blob,
         ClassId::VM,

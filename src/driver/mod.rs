@@ -14,6 +14,7 @@
 //!     Trace::Nothing  │  Trace::Unfinished │  Trace::Done(facts)
 //! ```
 
+pub mod absent;
 pub mod action;
 pub mod facts;
 pub mod observation;

@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::journal::JOURNAL;
+use super::past::POWER_STATES;
 use super::{Gateway, Peer};
 use crate::command::{self, Call, Command, Intent, Principal, Reading};
 use crate::error::{ApiError, codes};
@@ -105,6 +106,9 @@ impl Gateway {
         noted: &mut Noted,
     ) -> Result<Answer, ApiError> {
         let message = call.message;
+        if self.read_only && changes(message) {
+            return Err(codes::OPERATION_NOT_ALLOWED("this server shows the pool as it was and changes nothing"));
+        }
         if let Some(id) = command::secret::vault_id(&view, &call) {
             let value = self.accounts.reveal(id?).await?;
             return value.map(Answer::Value).ok_or_else(|| codes::HANDLE_INVALID("secret", call.reference(0)));
@@ -119,6 +123,8 @@ impl Gateway {
         }
         match message.class {
             ClassId::event => return self.event(call, &caller, noted).await,
+            ClassId::log => return self.look_back(&call).await,
+            ClassId::VM if message.full_name == POWER_STATES => return self.look_back(&call).await,
             ClassId::session if message.full_name == CHANGE_PASSWORD => {
                 let (old, new) = (call.text(0), call.text(1));
                 self.accounts.change_password(&caller.principal, old, new, &caller.peer).await?;
@@ -241,9 +247,21 @@ pub fn list_methods() -> impl Iterator<Item = &'static str> {
 
 /// Whether a message does something, here or in a family of `command`.
 fn answers(message: &Message) -> bool {
-    const HERE: [&str; 5] = [CHANGE_PASSWORD, SET_PASSWORD, DMESG, DMESG_CLEAR, GET_LOG];
-    let here = message.class == ClassId::event || message.no_session || HERE.contains(&message.full_name);
+    const HERE: [&str; 6] = [CHANGE_PASSWORD, SET_PASSWORD, DMESG, DMESG_CLEAR, GET_LOG, POWER_STATES];
+    let here = matches!(message.class, ClassId::event | ClassId::log)
+        || message.no_session
+        || HERE.contains(&message.full_name);
     here || message.implied.is_some() || command::handler(message).is_some() || command::reader(message).is_some()
+}
+
+/// Whether a message changes more than who is logged in.
+fn changes(message: &Message) -> bool {
+    let reads = message.implied.is_some() && message.reads() || command::reader(message).is_some();
+    match message.class {
+        ClassId::event | ClassId::log => false,
+        ClassId::session => message.full_name == CHANGE_PASSWORD,
+        _ => !reads && ![DMESG, GET_LOG, POWER_STATES].contains(&message.full_name),
+    }
 }
 
 /// As many arguments as the message takes; the session counts, as it does for every client.

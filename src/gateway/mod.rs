@@ -18,6 +18,7 @@ pub mod http;
 pub mod journal;
 pub mod listen;
 pub mod metrics;
+pub mod past;
 pub mod resources;
 pub mod stream;
 
@@ -27,6 +28,7 @@ use crate::auth::token::Tokens;
 use crate::driver::Driver;
 use crate::log::writer::Ledger;
 use crate::subscribe::Subscribers;
+use crate::views::past::Past;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -38,9 +40,13 @@ pub struct Gateway {
     pub accounts: Arc<Accounts>,
     pub registrations: Arc<stream::Registrations>,
     pub tokens: Arc<Tokens>,
+    /// The log, to look back into.
+    pub past: Arc<Past>,
     /// Asked for the hypervisor's own log; what changes goes through the writer.
     pub driver: Arc<dyn Driver>,
     pub counts: metrics::Counts,
+    /// Everything but logging in is refused that would change something.
+    pub read_only: bool,
     /// Cancelled when the server stops: whoever waits is answered.
     pub stop: CancellationToken,
 }

@@ -1,4 +1,5 @@
-//! The log in memory, for tests: every outcome of an append on command.
+//! The log in memory: for tests, every outcome of an append on command; and
+//! for a server that shows the past, what happens since it was started.
 //!
 //! It keeps the same rules as storage on disk, since one suite runs on both.
 //! It is gone with its last port.
@@ -9,6 +10,9 @@ use crate::event::Kind;
 use crate::value::Ref;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Rows that a log keeps which goes on behind another: nobody reads them back.
+const BEHIND_MAX: usize = 1000;
 
 /// How an append is made to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +36,8 @@ pub struct MemoryLog {
 #[derive(Default)]
 struct State {
     term: u64,
+    /// What the first row is behind, when it is not the first of all.
+    before: Option<Head>,
     rows: Vec<Row>,
     vault: BTreeMap<Ref, Sealed>,
     injected: VecDeque<Injected>,
@@ -46,6 +52,20 @@ impl MemoryLog {
     /// A second port to the same log. Opening it fences off the first one.
     pub fn another(&self) -> MemoryLog {
         MemoryLog { shared: self.shared.clone(), unsettled: false }
+    }
+
+    /// A log that goes on behind a head whose rows are elsewhere.
+    pub fn behind(head: Head) -> MemoryLog {
+        let log = MemoryLog::default();
+        log.state().before = Some(head);
+        log
+    }
+
+    /// Rows before `before`, newest first.
+    pub(super) fn newest(&self, before: u64, limit: usize) -> Vec<Row> {
+        let state = self.state();
+        let end = state.rows.partition_point(|row| row.position < before);
+        state.rows[..end].iter().rev().take(limit).cloned().collect()
     }
 
     /// Makes the next append that no earlier call spoke for end so.
@@ -66,7 +86,7 @@ impl MemoryLog {
 impl State {
     fn head(&self) -> Head {
         match self.rows.last() {
-            None => Head { lineage: 0, position: 0, time: 0, hash: hash::GENESIS },
+            None => self.before.unwrap_or(Head { lineage: 0, position: 0, time: 0, hash: hash::GENESIS }),
             Some(row) => Head { lineage: row.lineage, position: row.position, time: row.time, hash: row.hash },
         }
     }
@@ -83,6 +103,10 @@ impl State {
 
     fn write(&mut self, rows: Vec<Row>, vault: VaultChanges) {
         self.rows.extend(rows);
+        if self.before.is_some() {
+            let surplus = self.rows.len().saturating_sub(BEHIND_MAX);
+            self.rows.drain(..surplus);
+        }
         self.vault.extend(vault.put.into_iter().map(|sealed| (sealed.id, sealed)));
         for id in &vault.erase {
             self.vault.remove(id);

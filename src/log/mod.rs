@@ -15,6 +15,7 @@
 pub mod folder;
 pub mod hash;
 pub mod memory;
+pub mod rows;
 pub mod sqlite;
 pub mod vault;
 pub mod verify;

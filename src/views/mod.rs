@@ -8,6 +8,7 @@
 mod assemble;
 pub mod check;
 pub mod fold;
+pub mod past;
 pub mod query;
 pub mod read;
 pub mod relations;

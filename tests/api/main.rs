@@ -1,6 +1,7 @@
 //! The API from a decoded call to a rendered answer, in one process: the log
 //! is in memory, the clock and the ids are simulated.
 
+mod past;
 mod server;
 
 use serde_json::{Value as Json, json};

@@ -16,6 +16,7 @@ use xenledger::log::{Port, Sealed};
 use xenledger::subscribe::Subscribers;
 use xenledger::value::Ref;
 use xenledger::views::View;
+use xenledger::views::past::Past;
 use xenledger::wire::{Reply, jsonrpc};
 use xenledger::world::World;
 
@@ -50,6 +51,7 @@ impl Server {
         tokio::spawn(writer.run());
         tokio::spawn(subscribers.clone().run());
         found(&ledger).await;
+        let past = Past::new(port.another());
         let accounts = Accounts::new(ledger.clone(), Vault(tokio::sync::Mutex::new(port)));
         let tokens = Arc::new(xenledger::auth::token::Tokens::new(b"a key for tests, of thirty-two b."));
         let gateway = Gateway {
@@ -58,8 +60,10 @@ impl Server {
             accounts,
             registrations: Arc::default(),
             tokens,
+            past,
             driver: Arc::new(Sim::in_memory(world, xenledger::driver::sim::Options::default())),
             counts: Default::default(),
+            read_only: false,
             stop: Default::default(),
         };
         let mut server = Server { gateway, session: String::new() };

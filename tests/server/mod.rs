@@ -35,6 +35,11 @@ pub struct Server {
 impl Server {
     /// Starts the program on a data folder and waits until it listens. What it says on stderr goes to a file beside the folder.
     pub fn start(data: &Path) -> Server {
+        Server::start_with(data, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(data: &Path, args: &[&str]) -> Server {
         let stderr = std::fs::File::options()
             .create(true)
             .append(true)
@@ -43,6 +48,7 @@ impl Server {
         let mut child = program()
             .args(["serve", "--listen", "127.0.0.1:0", "--driver", "sim", "--sim-speed", "50", "--data"])
             .arg(data)
+            .args(args)
             .env("XENLEDGER_ROOT_PASSWORD", PASSWORD)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -445,3 +445,27 @@ class! {
         fn add_caller(self: Ref<Rate_limit>, caller: Ref<Caller>) -> Void as pool_admin, task, prototyped;
     }
 }
+
+class! {
+    /// The log of events: who did what, when, and what the pool looked like at any moment. A moment is a position of
+    /// the log, a time (`2026-11-22T19:56:26Z`), or how long ago (`90s`, `15m`, `2h`, `7d`).
+    log, nothing_implied, no_events, extension;
+    fields {}
+    messages {
+        /// Say where the log ends: position, lineage, time and hash of its newest row.
+        fn get_head() -> Map<String, String> as read_only, extension;
+        /// Give the events behind a position, oldest first: who, from where, which message, which changes. The filter
+        /// may name class, object, principal, message, kind, outcome, since and until.
+        fn get_events(filter: Map<String, String>, after: Int, limit: Int = 100) -> Set<AnyRecord> as pool_operator ![INVALID_VALUE], extension;
+        /// Give each change of an object, or of one field of it, with its author, oldest first.
+        fn get_history(class: String, ref: String, field: String = "", after: Int = 0, limit: Int = 1000) -> Set<AnyRecord> as read_only ![HANDLE_INVALID, INVALID_VALUE], extension;
+        /// Give an object's record as it was.
+        fn get_record_at(class: String, ref: String, at: String) -> AnyRecord as read_only ![HANDLE_INVALID, INVALID_VALUE], extension;
+        /// Give all records of a class as they were, by reference.
+        fn get_all_records_at(class: String, at: String) -> Map<String, AnyRecord> as read_only ![INVALID_VALUE], extension;
+        /// Say which objects came, went or changed between two moments, with the old and new values.
+        fn diff(from: String, to: String) -> Set<AnyRecord> as read_only ![INVALID_VALUE], extension;
+        /// Give the hash of the whole state as it was: two servers with the same state give the same.
+        fn get_state_hash(at: String) -> String as read_only ![INVALID_VALUE], extension;
+    }
+}

@@ -323,6 +323,8 @@ class! {
         fn set_shadow_multiplier_live(self: Ref<VM>, multiplier: Float) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, INVALID_VALUE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Set the factor for page tables; only while Halted.
         fn set_HVM_shadow_multiplier(self: Ref<VM>, value: Float) -> Void as vm_power_admin ![INVALID_VALUE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        /// Give each power state that the machine was in: since when, by whom, by which message.
+        fn get_power_state_history(self: Ref<VM>) -> Set<AnyRecord> as read_only ![HANDLE_INVALID], extension;
         /// Say whether it gives memory back when asked; always true.
         fn get_cooperative(self: Ref<VM>) -> Bool as read_only, task, deprecated;
         /// Return when it uses as much memory as it was asked to.

@@ -1,7 +1,7 @@
 //! Reading the store back: at start, and by the tools while a server runs.
 
 use super::{FILE, StoreError, decode, schema};
-use crate::log::{Hash, hash};
+use crate::log::{Hash, Head, hash};
 use crate::model::{ClassId, MODEL};
 use crate::value::{Micros, Ref};
 use crate::views::{Object, Parts, View};
@@ -32,6 +32,11 @@ impl Default for Mark {
 impl Mark {
     pub fn of(view: &View) -> Mark {
         Mark { lineage: view.lineage, position: view.position, time: view.time, hash: view.hash }
+    }
+
+    /// Where a log ends that has that event last.
+    pub fn head(self) -> Head {
+        Head { lineage: self.lineage, position: self.position, time: self.time, hash: self.hash }
     }
 }
 

@@ -58,7 +58,12 @@ impl Store {
             }
         }
         remove(&file);
-        let mut connection = connect(&file).await?;
+        Store::create(&file).await
+    }
+
+    /// Makes a store in a file that is not there.
+    pub async fn create(file: &Path) -> Result<Store, StoreError> {
+        let mut connection = connect(file).await?;
         make(&mut connection).await?;
         unclean(&mut connection).await?;
         Ok(Store { connection, mark: Mark::default(), filled: false })

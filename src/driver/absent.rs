@@ -1,0 +1,40 @@
+//! No hypervisor: for a server that shows the past and carries nothing out.
+
+use super::{Action, Driver, Facts, Observation, Progress, Trace, Work};
+use crate::error::{ApiError, codes};
+use crate::value::Ref;
+use std::pin::Pin;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Absent;
+
+fn refused<'a, T: 'a>() -> Work<'a, T> {
+    Box::pin(async { Err::<T, ApiError>(codes::OPERATION_NOT_ALLOWED("there is no hypervisor behind this server")) })
+}
+
+impl Driver for Absent {
+    fn observe(&self) -> Work<'_, Observation> {
+        refused()
+    }
+
+    fn act<'a>(&'a self, _mark: Ref, _action: &'a Action, _progress: &'a Progress) -> Work<'a, Facts> {
+        refused()
+    }
+
+    fn trace(&self, _mark: Ref) -> Work<'_, Trace> {
+        refused()
+    }
+
+    fn discard(&self, _mark: Ref) -> Work<'_, ()> {
+        refused()
+    }
+
+    fn console(&self, _clear: bool) -> Work<'_, String> {
+        Box::pin(async { Ok(String::new()) })
+    }
+
+    fn changes(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+}
