@@ -23,6 +23,7 @@ pub mod network;
 pub mod operation;
 pub mod refused;
 pub mod secret;
+pub mod sequence;
 pub mod session;
 pub mod storage;
 pub mod task;

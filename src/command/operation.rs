@@ -231,7 +231,7 @@ fn end_failed(draft: &mut Draft, task: &Object, error: ApiError) -> Result<Value
 }
 
 /// A task that is still running; reports for finished tasks are refused.
-fn pending(draft: &mut Draft, reference: Ref) -> Result<Arc<Object>, ApiError> {
+pub(super) fn pending(draft: &mut Draft, reference: Ref) -> Result<Arc<Object>, ApiError> {
     let task = draft.find::<task>(reference)?;
     if task.get(task::status) != "pending" {
         return Err(codes::OPERATION_NOT_ALLOWED(format!("{reference} has ended")));
@@ -242,10 +242,19 @@ fn pending(draft: &mut Draft, reference: Ref) -> Result<Arc<Object>, ApiError> {
 
 /// The arguments of the call that began the task.
 pub fn arguments(task: &Object) -> Vec<Value> {
-    let message = MODEL.message(task.get(task::operation)).expect("BUG: an operation is named after its message");
     let args: Vec<Json> = serde_json::from_str(task.get(task::arguments)).expect("BUG: arguments are stored as JSON");
-    let typed = message.params.iter().zip(&args).map(|(param, json)| value::from_json(param.ty, json));
-    typed.collect::<Option<_>>().expect("BUG: arguments are stored as their types say")
+    call(task.get(task::operation), &args).expect("BUG: arguments are stored as their types say").args
+}
+
+/// A call as it was stored: arguments left out at the end have their defaults.
+pub(super) fn call(message: &str, args: &[Json]) -> Result<Call, ApiError> {
+    let message = MODEL.message(message).ok_or_else(|| codes::MESSAGE_METHOD_UNKNOWN(message))?;
+    let typed = message.params.iter().enumerate().map(|(at, param)| match args.get(at) {
+        Some(json) => value::from_json(param.ty, json),
+        None => Some(value::default_value(param.ty, param.default)),
+    });
+    let args = typed.collect::<Option<_>>().ok_or_else(|| codes::INTERNAL_ERROR("an argument is not of its type"))?;
+    Ok(Call { message, args, background: true })
 }
 
 /// The disks that the task works on.

@@ -28,6 +28,10 @@ pub const REFUSED: &[Refused] = &[
         messages: &["pool.enable_ha", "pool.enable_redo_log", "pool.disable_redo_log"],
     },
     Refused {
+        why: "there is no other pool's database to recover from",
+        messages: &["VM.recover", "VM_appliance.recover"],
+    },
+    Refused {
         why: "there is no workload balancing server",
         messages: &["pool.initialize_wlb", "pool.deconfigure_wlb", "pool.send_wlb_configuration"],
     },
@@ -183,8 +187,6 @@ mod tests {
         ClassId::message,
         ClassId::blob,
         ClassId::VM,
-        ClassId::VM_appliance,
-        ClassId::VMSS,
         ClassId::SR,
         ClassId::VDI,
         ClassId::network,

@@ -19,6 +19,7 @@ pub mod plan;
 mod report;
 pub mod timers;
 
+use crate::command::{Own, sequence};
 use crate::driver::Driver;
 use crate::log::writer::Ledger;
 use crate::model::{ClassId, host, task};
@@ -28,7 +29,7 @@ use futures_util::FutureExt;
 use job::{Job, Outcome};
 use observe::Observer;
 use report::Reporter;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub struct Reconciler {
     /// By creation, so that tasks of one object are carried out in order.
     pending: BTreeMap<(u64, Ref), Waiting>,
     running: HashMap<Ref, CancellationToken>,
+    /// Pending tasks that are made of others: they go on when those have ended.
+    sequences: BTreeSet<Ref>,
     jobs: JoinSet<(Ref, Outcome)>,
     observer: Observer,
 }
@@ -80,6 +83,7 @@ impl Reconciler {
             position: 0,
             pending: BTreeMap::new(),
             running: HashMap::new(),
+            sequences: BTreeSet::new(),
             jobs: JoinSet::new(),
             observer,
         })
@@ -93,6 +97,7 @@ impl Reconciler {
         loop {
             published.mark_unchanged();
             self.learn();
+            self.advance().await;
             self.begin();
             if std::mem::take(&mut look) {
                 self.observer.round().await;
@@ -115,7 +120,10 @@ impl Reconciler {
     fn patience(&self) -> Duration {
         let now = self.reporter.ledger.world().now();
         let idle = self.pending.iter().filter(|((_, task), _)| !self.running.contains_key(task));
-        let soonest = idle.flat_map(|(_, waiting)| [waiting.not_before, waiting.deadline]).filter(|at| *at > now).min();
+        let view = self.reporter.ledger.view();
+        let sequences = self.sequences.iter().filter_map(|task| view.find::<task>(*task));
+        let times = idle.flat_map(|(_, waiting)| [waiting.not_before, waiting.deadline]);
+        let soonest = times.chain(sequences.map(|task| sequence::due(task))).filter(|at| *at > now).min();
         soonest.map_or(ROUND, |at| Duration::from_micros((at - now) as u64).min(ROUND))
     }
 
@@ -144,6 +152,14 @@ impl Reconciler {
         let key = (task.created, task.reference);
         let cancelled = job::is_cancelled(task);
         let over = task.get(task::status) != "pending";
+        if sequence::is_one(task) {
+            if over {
+                self.sequences.remove(&task.reference)
+            } else {
+                self.sequences.insert(task.reference)
+            };
+            return;
+        }
         if (over || cancelled)
             && let Some(stop) = self.running.get(&task.reference)
         {
@@ -156,6 +172,22 @@ impl Reconciler {
         let (thing, deadline) = (plan::thing(view, task), task.get(task::deadline));
         let new = Waiting { thing, deadline, cancelled, not_before: 0, attempts: 0 };
         self.pending.entry(key).or_insert(new).cancelled = cancelled;
+    }
+
+    /// Takes the sequences as far as they can go now.
+    async fn advance(&mut self) {
+        let view = self.reporter.ledger.view();
+        self.sequences.retain(|task| view.find::<task>(*task).is_some());
+        for &task in &self.sequences {
+            let step = || -> Own { Box::new(move |draft| sequence::advance(draft, task)) };
+            if !self.reporter.is_news("host.advanced", step()) {
+                continue;
+            }
+            let cause = view.find::<task>(task).map_or(0, |task| task.created);
+            if let Err(error) = self.reporter.tell("host.advanced", cause, step()).await {
+                tracing::warn!(%task, %error, "a sequence could not go on; trying again");
+            }
+        }
     }
 
     /// Begins every task whose turn it is.

@@ -358,7 +358,10 @@ mod tests {
 
     #[test]
     fn every_operation_has_a_plan() {
-        let without: Vec<&str> = crate::command::operations().filter(|name| planner(name).is_none()).collect();
+        // Sequences have no plan of their own: their parts have.
+        let single = |name: &&str| !name.starts_with("VM_appliance.") && *name != "VMSS.snapshot_now";
+        let without: Vec<&str> =
+            crate::command::operations().filter(single).filter(|name| planner(name).is_none()).collect();
         assert_eq!(without, Vec::<&str>::new(), "messages that begin operations and that nobody carries out");
     }
 

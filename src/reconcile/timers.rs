@@ -1,6 +1,8 @@
-//! What time alone brings about: finished tasks go when theirs is over.
+//! What time alone brings about: finished tasks go when theirs is over, and
+//! schedules run when their time has come.
 
-use crate::command::{Command, Intent, Principal, operation};
+use crate::command::vm::schedule;
+use crate::command::{Command, Intent, Own, Principal, operation};
 use crate::event::Kind;
 use crate::log::writer::Ledger;
 use crate::model::task;
@@ -13,30 +15,38 @@ use tokio_util::sync::CancellationToken;
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Purges tasks until told to stop; sends nothing while there is nothing to purge.
+/// Looks at the clock until told to stop; sends nothing while there is nothing to do.
 pub async fn run(ledger: Ledger, stop: CancellationToken) {
     let principal = Principal::server("timer");
     loop {
         let now = ledger.world().now();
-        if is_due(&ledger.view(), now) {
-            let command = Command {
-                principal: principal.clone(),
-                address: Arc::default(),
-                auth: Arc::default(),
-                request: Arc::default(),
-                cause: 0,
-                now,
-                seed: ledger.world().seed(),
-                body: Intent::Own { message: "timer.purge", kind: Kind::Change, decide: Box::new(operation::purge) },
-            };
-            if let Err(error) = ledger.submit(command).await {
-                tracing::warn!(%error, "finished tasks could not be purged");
-            }
+        let view = ledger.view();
+        if is_due(&view, now) {
+            tell(&ledger, &principal, "timer.purge", Box::new(operation::purge)).await;
+        }
+        if !schedule::due(&view, now).is_empty() {
+            tell(&ledger, &principal, "timer.schedule", Box::new(schedule::run)).await;
         }
         tokio::select! {
             () = stop.cancelled() => return,
             () = ledger.world().sleep(TICK) => {}
         }
+    }
+}
+
+async fn tell(ledger: &Ledger, principal: &Arc<Principal>, message: &'static str, decide: Own) {
+    let command = Command {
+        principal: principal.clone(),
+        address: Arc::default(),
+        auth: Arc::default(),
+        request: Arc::default(),
+        cause: 0,
+        now: ledger.world().now(),
+        seed: ledger.world().seed(),
+        body: Intent::Own { message, kind: Kind::Change, decide },
+    };
+    if let Err(error) = ledger.submit(command).await {
+        tracing::warn!(%error, message, "what was due could not be done");
     }
 }
 

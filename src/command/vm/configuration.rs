@@ -115,8 +115,13 @@ pub fn set_key<T>(
 
 /// `VM.destroy(self)`: with everything that is part of it. Its disks stay, and so do its snapshots.
 pub fn destroy(draft: &mut Draft, call: &Call) -> Answer {
-    let vm = call.reference(0);
-    let machine = permit(draft, vm, "destroy")?;
+    permit(draft, call.reference(0), "destroy")?;
+    take_apart(draft, call.reference(0))
+}
+
+/// The machine is gone, and with it everything that is part of it.
+pub fn take_apart(draft: &mut Draft, vm: Ref) -> Answer {
+    let machine = draft.find::<VM>(vm)?;
     let parts = [
         (ClassId::VBD, draft.far(VM::VBDs, vm)),
         (ClassId::VIF, draft.far(VM::VIFs, vm)),

@@ -12,7 +12,7 @@
 //! Must never know how a repository shares or copies.
 
 use super::allowed::permit;
-use super::{configuration, lifecycle, state};
+use super::{configuration, lifecycle, schedule, state};
 use crate::command::draft::Fields;
 use crate::command::network::address::mac_from;
 use crate::command::operation::{self, Begin, Disk, DiskWork, Ended};
@@ -184,6 +184,8 @@ fn copied(draft: &mut Draft, ended: &Ended, kind: Kind) -> Answer {
     add_devices(draft, vm, copy, &made)?;
     add_interfaces(draft, vm, copy, kind != Kind::Clone)?;
     if kind != Kind::Clone {
+        let scheduled = schedule::is_run(draft.view(), ended.task);
+        draft.set(copy, VM::is_vmss_snapshot, scheduled);
         draft.set(vm, VM::parent, copy);
     }
     Ok(Value::Ref(copy))
@@ -246,6 +248,7 @@ fn add_machine(draft: &mut Draft, vm: Ref, name: &str, kind: Kind) -> Result<Ref
         .with(VM::requires_reboot, false)
         .with(VM::appliance, Ref::NULL)
         .with(VM::snapshot_schedule, Ref::NULL)
+        .with(VM::is_vmss_snapshot, false)
         .with(VM::protection_policy, Ref::NULL)
         .with(VM::ha_always_run, false)
         .with(VM::ha_restart_priority, "");

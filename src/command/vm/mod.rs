@@ -12,10 +12,13 @@
 //! | revert        | going back to a snapshot                                         |
 //! | provision     | templates, and the machines made of them                         |
 //! | configuration | making one, taking it away, and setters with rules               |
+//! | appliance     | machines that start and stop together                            |
+//! | schedule      | snapshots by the clock                                           |
 //! | questions     | what only reads                                                  |
 //! | boot          | how a machine boots                                              |
 
 pub mod allowed;
+pub mod appliance;
 pub mod boot;
 pub mod configuration;
 pub mod copies;
@@ -26,12 +29,13 @@ pub mod placement;
 pub mod provision;
 pub mod questions;
 pub mod revert;
+pub mod schedule;
 pub mod state;
 #[cfg(test)]
 mod tests;
 
 use super::operation::Derived;
-use super::{Completion, Handler, Reader};
+use super::{Completion, Handler, Reader, generic, sequence};
 
 pub const HANDLERS: &[(&str, Handler)] = &[
     ("VM.start", lifecycle::start),
@@ -106,6 +110,21 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("VM.copy_bios_strings", configuration::copy_bios_strings),
     ("console.create", configuration::consoles_come_with_domains),
     ("console.destroy", configuration::consoles_come_with_domains),
+    ("VM_appliance.start", appliance::start),
+    ("VM_appliance.clean_shutdown", appliance::clean_shutdown),
+    ("VM_appliance.hard_shutdown", appliance::hard_shutdown),
+    ("VM_appliance.shutdown", appliance::shutdown),
+    ("VMSS.create", schedule::create),
+    ("VMSS.destroy", schedule::destroy),
+    ("VMSS.set_enabled", schedule::set_enabled),
+    ("VMSS.set_type", generic::declared_setter),
+    ("VMSS.set_last_run_time", generic::declared_setter),
+    ("VMSS.set_frequency", schedule::set_frequency),
+    ("VMSS.set_schedule", schedule::set_schedule),
+    ("VMSS.add_to_schedule", schedule::add_to_schedule),
+    ("VMSS.remove_from_schedule", schedule::remove_from_schedule),
+    ("VMSS.set_retained_snapshots", schedule::set_retained_snapshots),
+    ("VMSS.snapshot_now", schedule::snapshot_now),
     ("VM.update_allowed_operations", configuration::update_allowed_operations),
 ];
 
@@ -123,6 +142,8 @@ pub const READERS: &[(&str, Reader)] = &[
     ("VM.assert_agile", questions::assert_agile),
     ("VM.get_SRs_required_for_recovery", questions::srs_required),
     ("VM.assert_can_be_recovered", questions::assert_can_be_recovered),
+    ("VM_appliance.get_SRs_required_for_recovery", appliance::srs_required),
+    ("VM_appliance.assert_can_be_recovered", appliance::assert_can_be_recovered),
     ("VM.wait_memory_target_live", memory::wait_memory_target_live),
     ("VM.compute_memory_overhead", memory::compute_memory_overhead),
     ("VM.maximise_memory", memory::maximise_memory),
@@ -155,6 +176,12 @@ pub const COMPLETIONS: &[(&str, Completion)] = &[
     ("VM.set_memory_target_live", memory::target_reached),
     ("VM.set_VCPUs_number_live", memory::vcpus_changed),
     ("VM.add_to_VCPUs_params_live", memory::params_changed),
+    ("VM.destroy", schedule::retired),
+    ("VM_appliance.start", sequence::ended),
+    ("VM_appliance.clean_shutdown", sequence::ended),
+    ("VM_appliance.hard_shutdown", sequence::ended),
+    ("VM_appliance.shutdown", sequence::ended),
+    ("VMSS.snapshot_now", sequence::ended),
 ];
 
-pub const DERIVED: &[&Derived] = &[&allowed::VM_OPERATIONS];
+pub const DERIVED: &[&Derived] = &[&allowed::VM_OPERATIONS, &appliance::APPLIANCE_OPERATIONS];

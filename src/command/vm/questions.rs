@@ -123,7 +123,7 @@ pub fn assert_can_be_recovered(reading: &Reading<'_>, call: &Call) -> Answer {
 }
 
 /// Where the machine's disks are.
-fn repositories(reading: &Reading<'_>, machine: &Object) -> BTreeSet<Ref> {
+pub(super) fn repositories(reading: &Reading<'_>, machine: &Object) -> BTreeSet<Ref> {
     let devices = reading.view.far(VM::VBDs, machine.reference).into_iter();
     let disks = devices.filter_map(|vbd| reading.view.find::<VBD>(vbd)).filter(|vbd| vbd.get(VBD::r#type) == "Disk");
     disks.filter_map(|vbd| reading.view.find::<VDI>(vbd.get(VBD::VDI))).map(|disk| disk.get(VDI::SR)).collect()

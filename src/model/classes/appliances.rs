@@ -90,26 +90,28 @@ class! {
         CO schedule: Map<String, String> = {};
         /// When it last ran; the epoch if never.
         RO last_run_time: DateTime = epoch;
+        /// What was due up to here is past: it was made, changed or enabled then, or has run.
+        RO armed: DateTime = epoch, internal;
         /// The machines that it takes snapshots of.
         RO VMs: Set<Ref<VM>> => VM.snapshot_schedule;
     }
     messages {
         /// Choose what is taken.
-        fn set_type(self: Ref<VMSS>, value: vmss_type) -> Void as pool_operator, task;
+        fn set_type(self: Ref<VMSS>, value: vmss_type) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Correct when it last ran.
-        fn set_last_run_time(self: Ref<VMSS>, value: DateTime) -> Void as local_root, task;
+        fn set_last_run_time(self: Ref<VMSS>, value: DateTime) -> Void as local_root ![VALUE_NOT_SUPPORTED], task;
         /// Remove one part of the time.
         fn remove_from_schedule(self: Ref<VMSS>, key: String) -> Void as pool_operator, task;
         /// Add one part of the time.
-        fn add_to_schedule(self: Ref<VMSS>, key: String, value: String) -> Void as pool_operator, task;
+        fn add_to_schedule(self: Ref<VMSS>, key: String, value: String) -> Void as pool_operator ![INVALID_VALUE, MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Set the time; it must fit the frequency.
-        fn set_schedule(self: Ref<VMSS>, value: Map<String, String>) -> Void as pool_operator, task;
+        fn set_schedule(self: Ref<VMSS>, value: Map<String, String>) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Choose how often.
         fn set_frequency(self: Ref<VMSS>, value: vmss_frequency) -> Void as pool_operator, task;
         /// Choose how many are kept of each machine.
-        fn set_retained_snapshots(self: Ref<VMSS>, value: Int) -> Void as pool_operator, task;
+        fn set_retained_snapshots(self: Ref<VMSS>, value: Int) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Take the snapshots now.
-        fn snapshot_now(vmss: Ref<VMSS>) -> String as pool_operator, task;
+        fn snapshot_now(vmss: Ref<VMSS>) -> String as pool_operator ![OPERATION_PARTIALLY_FAILED, OTHER_OPERATION_IN_PROGRESS], task;
     }
 }
 
@@ -141,13 +143,13 @@ class! {
         /// Fail with the reason if it cannot be recovered.
         fn assert_can_be_recovered(self: Ref<VM_appliance>, session_to: Ref<session>) -> Void as read_only ![VM_REQUIRES_SR], task;
         /// Ask each machine to shut down, and stop at once those that do not.
-        fn shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED], task;
+        fn shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Stop its machines at once.
-        fn hard_shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED], task;
+        fn hard_shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Ask its machines to shut down, in reverse order.
-        fn clean_shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED], task;
+        fn clean_shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Start its machines in order. OPERATION_PARTIALLY_FAILED if some did not.
-        fn start(self: Ref<VM_appliance>, paused: Bool) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED], task;
+        fn start(self: Ref<VM_appliance>, paused: Bool) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS], task;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of machines on a small view: one host, two repositories, a network.
 
 mod copies;
+mod groups;
 mod lifecycle;
 mod memory;
 mod observed;
