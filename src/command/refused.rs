@@ -49,17 +49,6 @@ pub const REFUSED: &[Refused] = &[
     Refused {
         why: "certificates are files of the data folder",
         messages: &[
-            "pool.install_ca_certificate",
-            "pool.uninstall_ca_certificate",
-            "pool.certificate_install",
-            "pool.certificate_uninstall",
-            "pool.crl_install",
-            "pool.crl_uninstall",
-            "pool.install_trusted_certificate",
-            "pool.uninstall_trusted_certificate",
-            "pool.enable_tls_verification",
-            "host.emergency_disable_tls_verification",
-            "host.emergency_reenable_tls_verification",
             "host.get_server_certificate",
             "host.install_server_certificate",
             "host.refresh_server_certificate",
@@ -74,7 +63,6 @@ pub const REFUSED: &[Refused] = &[
             "pool.configure_repository_proxy",
             "pool.disable_repository_proxy",
             "host.apply_updates",
-            "host.emergency_clear_mandatory_guidance",
             "host.rescan_drivers",
             "Host_driver.*",
             "Driver_variant.*",
@@ -88,10 +76,6 @@ pub const REFUSED: &[Refused] = &[
     Refused {
         why: "the host itself, its processes, files and clock are its operator's",
         messages: &[
-            "host.set_servertime",
-            "host.set_sched_gran",
-            "host.call_plugin",
-            "host.call_extension",
             "host.shutdown_agent",
             "host.restart_agent",
             "host.reboot",
@@ -100,7 +84,7 @@ pub const REFUSED: &[Refused] = &[
             "host.bugreport_upload",
             "host.send_debug_keys",
             "host.management_disable",
-            "host_crashdump.*",
+            "host_crashdump.upload",
             "crashdump.*",
         ],
     },
@@ -189,7 +173,6 @@ mod tests {
         ClassId::VM,
         ClassId::SR,
         ClassId::VDI,
-        ClassId::network,
     ];
 
     fn is_bound(message: &crate::model::Message) -> bool {

@@ -6,13 +6,16 @@
 //!   (machines may start)  (may be shut down)
 //! ```
 
+pub mod certificates;
+mod clock;
 mod pool;
 mod room;
+pub mod x509;
 
 use super::operation::Derived;
 use super::{Call, Completion, Draft, Handler, Reader, Reading, generic};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, Lifecycle, MODEL, PIF, SR, blob, host, host_metrics};
+use crate::model::{ClassId, Lifecycle, MODEL, PIF, SR, blob, host, host_crashdump, host_metrics};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -36,22 +39,30 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("host.enable_local_storage_caching", enable_caching),
     ("host.disable_local_storage_caching", disable_caching),
     ("host.create_new_blob", create_blob),
+    ("host.set_servertime", clock::set_servertime),
+    ("host.set_sched_gran", set_sched_gran),
+    ("host.call_plugin", call_plugin),
+    ("host.call_extension", call_extension),
+    ("host.emergency_clear_mandatory_guidance", clear_guidance),
+    ("host.emergency_disable_tls_verification", certificates::disable_verification_here),
+    ("host.emergency_reenable_tls_verification", certificates::enable_verification_here),
+    ("host_crashdump.destroy", destroy_crashdump),
     ("host.enable_ssh", enable_ssh),
     ("host.disable_ssh", disable_ssh),
     ("host.emergency_ha_disable", ha_is_not_enabled),
     ("host.syslog_reconfigure", nothing_to_do),
     ("host.refresh_pack_info", nothing_to_do),
     ("host.sync_data", nothing_to_do),
-    ("host.set_iscsi_iqn", set_plain),
+    ("host.set_iscsi_iqn", set_iscsi_iqn),
     ("host.set_multipathing", set_plain),
     ("host.set_ssl_legacy", set_plain),
     ("host.set_uefi_certificates", set_plain),
     ("host.set_numa_affinity_policy", set_plain),
     ("host.set_https_only", set_plain),
     ("host.set_max_cstate", set_plain),
-    ("host.set_timezone", set_timezone),
-    ("host.set_ntp_mode", set_plain),
-    ("host.set_ntp_custom_servers", set_plain),
+    ("host.set_timezone", clock::set_timezone),
+    ("host.set_ntp_mode", clock::set_ntp_mode),
+    ("host.set_ntp_custom_servers", clock::set_ntp_servers),
     ("host.set_ssh_auto_mode", set_plain),
     ("host.set_ssh_enabled_timeout", set_plain),
     ("host.set_console_idle_timeout", set_plain),
@@ -60,6 +71,15 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("pool.ha_prevent_restarts_for", nothing_to_do),
     ("pool.sync_database", nothing_to_do),
     ("pool.certificate_sync", nothing_to_do),
+    ("pool.install_ca_certificate", certificates::install),
+    ("pool.uninstall_ca_certificate", certificates::uninstall),
+    ("pool.certificate_install", certificates::install),
+    ("pool.certificate_uninstall", certificates::uninstall),
+    ("pool.install_trusted_certificate", certificates::trust),
+    ("pool.uninstall_trusted_certificate", certificates::distrust),
+    ("pool.crl_install", certificates::install_revocations),
+    ("pool.crl_uninstall", certificates::uninstall_revocations),
+    ("pool.enable_tls_verification", certificates::enable_verification),
     ("pool.detect_nonhomogeneous_external_auth", nothing_to_do),
     ("pool.designate_new_master", pool::designate_new_master),
     ("pool.recover_slaves", pool::recover_slaves),
@@ -95,8 +115,8 @@ pub const HANDLERS: &[(&str, Handler)] = &[
 ];
 
 pub const READERS: &[(&str, Reader)] = &[
-    ("host.get_servertime", servertime),
-    ("host.get_server_localtime", server_localtime),
+    ("host.get_servertime", clock::servertime),
+    ("host.get_server_localtime", clock::server_localtime),
     ("host.list_methods", list_methods),
     ("host.compute_free_memory", room::compute_free_memory),
     ("host.compute_memory_overhead", room::compute_memory_overhead),
@@ -106,8 +126,8 @@ pub const READERS: &[(&str, Reader)] = &[
     ("host.get_management_interface", management_interface),
     ("host.has_extension", has_extension),
     ("host.get_sched_gran", sched_gran),
-    ("host.list_timezones", list_timezones),
-    ("host.get_ntp_synchronized", ntp_synchronized),
+    ("host.list_timezones", clock::list_timezones),
+    ("host.get_ntp_synchronized", clock::ntp_synchronized),
     ("host.get_ntp_servers_status", empty_map),
     ("host.get_tracked_user_agents", empty_map),
     ("host.retrieve_wlb_evacuate_recommendations", wlb_is_not_initialized),
@@ -120,8 +140,8 @@ pub const READERS: &[(&str, Reader)] = &[
     ("pool.ha_compute_max_host_failures_to_tolerate", pool::tolerable_failures),
     ("pool.ha_compute_hypothetical_max_host_failures_to_tolerate", pool::tolerable_failures),
     ("pool.ha_compute_vm_failover_plan", empty_map),
-    ("pool.crl_list", empty_set),
-    ("pool.certificate_list", empty_set),
+    ("pool.crl_list", certificates::list_revocations),
+    ("pool.certificate_list", certificates::list),
     ("pool.check_update_readiness", empty_set),
 ];
 
@@ -318,13 +338,6 @@ fn disable_ssh(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     Ok(Value::Void)
 }
 
-fn set_timezone(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    if jiff::tz::TimeZone::get(call.text(1)).is_err() {
-        return Err(codes::VALUE_NOT_SUPPORTED("timezone", call.text(1), "no such time zone"));
-    }
-    set_plain(draft, call)
-}
-
 /// A setter that the model declares with rules of its own, which here has none: the field is set.
 fn set_plain(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let class = call.message.class;
@@ -360,28 +373,9 @@ fn empty_map(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
     Ok(Value::empty_map())
 }
 
-fn servertime(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    found(reading, call)?;
-    Ok(Value::Time(reading.now))
-}
-
-/// The time on the host's own clock, written as if it were UTC: that is how clients read it.
-fn server_localtime(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    let held = found(reading, call)?;
-    let zone = jiff::tz::TimeZone::get(held.get(host::timezone)).unwrap_or(jiff::tz::TimeZone::UTC);
-    let now = jiff::Timestamp::from_microsecond(reading.now).unwrap_or_default();
-    let offset = i64::from(zone.to_offset(now).seconds());
-    Ok(Value::Time(reading.now + offset * 1_000_000))
-}
-
 fn list_methods(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
     let live = MODEL.messages.iter().filter(|message| message.lifecycle != Lifecycle::Removed);
     Ok(Value::set(live.map(|message| Value::from(message.full_name))))
-}
-
-fn list_timezones(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
-    let names = jiff::tz::db().available().map(|name| Value::from(name.to_string()));
-    Ok(Value::set(names))
 }
 
 fn management_interface(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
@@ -394,10 +388,47 @@ fn has_extension(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError
     Ok(Value::Bool(false))
 }
 
-fn sched_gran(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
-    Ok(Value::Enum("cpu"))
+fn sched_gran(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    Ok(Value::Enum(found(reading, call)?.get(host::sched_gran)))
 }
 
-fn ntp_synchronized(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
-    Ok(Value::Bool(true))
+/// The scheduler is told at its next start.
+fn set_sched_gran(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host>(call.reference(0))?;
+    draft.set(call.reference(0), host::sched_gran_chosen, call.args[1].clone());
+    Ok(Value::Void)
+}
+
+fn set_iscsi_iqn(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    if call.text(1).is_empty() {
+        return Err(codes::INVALID_VALUE("value", call.text(1)));
+    }
+    set_plain(draft, call)
+}
+
+/// No plugins are installed.
+fn call_plugin(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host>(call.reference(0))?;
+    Err(codes::XENAPI_MISSING_PLUGIN(call.text(1)))
+}
+
+/// Nor are extensions.
+fn call_extension(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host>(call.reference(0))?;
+    Err(codes::MESSAGE_METHOD_UNKNOWN(call.text(1)))
+}
+
+/// The local host is the only one.
+fn clear_guidance(draft: &mut Draft, _call: &Call) -> Result<Value, ApiError> {
+    let hosts: Vec<Ref> = draft.view().all::<host>().map(|held| held.reference).collect();
+    for here in hosts {
+        draft.set(here, host::pending_guidances, Value::empty_set());
+    }
+    Ok(Value::Void)
+}
+
+fn destroy_crashdump(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<host_crashdump>(call.reference(0))?;
+    draft.delete::<host_crashdump>(call.reference(0));
+    Ok(Value::Void)
 }

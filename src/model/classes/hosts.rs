@@ -179,10 +179,18 @@ class! {
         RO timezone: String = "UTC", prototyped;
         /// Which run of the host the reconciler saw last.
         RO boot: String = "", internal;
+        /// Microseconds that its clock is ahead of the server's.
+        RO clock_offset: Int = 0, internal;
+        /// What the scheduler treats as a unit, since its last start.
+        RO sched_gran: host_sched_gran = cpu, internal;
+        /// What the scheduler is to treat as a unit from the next start on.
+        RO sched_gran_chosen: host_sched_gran = cpu, internal;
+        /// True if the next start takes it back into service.
+        RO auto_enable: Bool = true, internal;
     }
     messages {
         /// Set the clock.
-        fn set_servertime(self: Ref<host>, value: DateTime) -> Void as pool_operator, task, prototyped;
+        fn set_servertime(self: Ref<host>, value: DateTime) -> Void as pool_operator ![NOT_ALLOWED_WHEN_NTP_IS_ENABLED], task, prototyped;
         /// Say whether the clock follows its servers.
         fn get_ntp_synchronized(self: Ref<host>) -> Bool as read_only, task, prototyped;
         /// List the names of time zones.
@@ -192,9 +200,9 @@ class! {
         /// Say how each clock server does.
         fn get_ntp_servers_status(self: Ref<host>) -> Map<String, String> as read_only, task, prototyped;
         /// Set the clock servers for the mode Custom.
-        fn set_ntp_custom_servers(self: Ref<host>, value: Set<String>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
+        fn set_ntp_custom_servers(self: Ref<host>, value: Set<String>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED, INVALID_NTP_CONFIG], task, prototyped;
         /// Choose where clock servers come from.
-        fn set_ntp_mode(self: Ref<host>, value: host_ntp_mode) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
+        fn set_ntp_mode(self: Ref<host>, value: host_ntp_mode) -> Void as pool_operator ![VALUE_NOT_SUPPORTED, INVALID_NTP_CONFIG], task, prototyped;
         /// Limit the sleep states of the processors.
         fn set_max_cstate(self: Ref<host>, value: String) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// List the clients that called lately: name to address.
@@ -220,7 +228,7 @@ class! {
         /// Install the updates that the hash stands for; answers what is left to do.
         fn apply_updates(self: Ref<host>, hash: String) -> Set<Set<String>> as pool_operator_or_cert, task;
         /// Check certificates again, on this host only.
-        fn emergency_reenable_tls_verification() -> Void as local_root, task;
+        fn emergency_reenable_tls_verification() -> Void as local_root ![TLS_VERIFICATION_NOT_ENABLED_IN_POOL], task;
         /// Stop checking certificates, on this host only.
         fn emergency_disable_tls_verification() -> Void as local_root, task;
         /// Choose how machines are laid out over memory nodes.
@@ -234,7 +242,7 @@ class! {
         /// Choose whether storage is reached on several paths.
         fn set_multipathing(host: Ref<host>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Set its name as an iSCSI initiator.
-        fn set_iscsi_iqn(host: Ref<host>, value: String) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
+        fn set_iscsi_iqn(host: Ref<host>, value: String) -> Void as pool_operator ![VALUE_NOT_SUPPORTED, INVALID_VALUE], task;
         /// Choose whether old TLS versions are allowed.
         fn set_ssl_legacy(self: Ref<host>, value: Bool) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Free the screen at the next start, so that a machine can have it.
@@ -282,11 +290,11 @@ class! {
         /// The clock, in UTC.
         fn get_servertime(host: Ref<host>) -> DateTime as read_only, task;
         /// Call an extension of the API that is installed on the host.
-        fn call_extension(host: Ref<host>, call: String) -> String as pool_admin, task;
+        fn call_extension(host: Ref<host>, call: String) -> String as pool_admin ![MESSAGE_METHOD_UNKNOWN], task;
         /// Say whether an extension of that name is installed.
         fn has_extension(host: Ref<host>, name: String) -> Bool as pool_admin, task;
         /// Run a function of a plugin that is installed on the host; XENAPI_MISSING_PLUGIN if it is not.
-        fn call_plugin(host: Ref<host>, plugin: String, fn: String, args: Map<String, String>) -> String as pool_admin, task;
+        fn call_plugin(host: Ref<host>, plugin: String, fn: String, args: Map<String, String>) -> String as pool_admin ![XENAPI_MISSING_PLUGIN], task;
         /// Attach a new, empty binary object under a name.
         fn create_new_blob(host: Ref<host>, name: String, mime_type: String, public: Bool) -> Ref<blob> as pool_operator ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Write measured figures to disk, after so many seconds.
@@ -523,6 +531,8 @@ class! {
         CO fingerprint_sha1: String = "", prototyped;
         /// What it is trusted for; empty for everything.
         CO purpose: Set<certificate_purpose> = {}, prototyped;
+        /// The certificate itself, as PEM.
+        RO content: String = "", internal;
     }
 }
 

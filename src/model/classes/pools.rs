@@ -146,14 +146,16 @@ class! {
         RW vm_console_idle_timeout: Int = 0, prototyped;
         /// True if machines get new secure boot certificates by themselves.
         RW auto_update_vm_secureboot_certificates: Bool = false, prototyped;
+        /// Lists of revoked certificates, as PEM, by name.
+        RO revocations: Map<String, String> = {}, internal;
     }
     messages {
         /// Take over what another pool trusts.
         fn sync_trusted_certificates_from(self: Ref<pool>, remote_pool: String, remote_session: Ref<session>, remote_certificate: String, ca: Bool) -> Set<Ref<Certificate>> as pool_operator_or_cert, task, prototyped;
         /// Trust it no longer.
-        fn uninstall_trusted_certificate(self: Ref<pool>, certificate: Ref<Certificate>) -> Void as pool_operator_or_cert, task, prototyped;
+        fn uninstall_trusted_certificate(self: Ref<pool>, certificate: Ref<Certificate>) -> Void as pool_operator_or_cert ![NOT_TRUSTED_CERTIFICATE], task, prototyped;
         /// Trust a certificate, or an authority, for some purposes or for all.
-        fn install_trusted_certificate(self: Ref<pool>, ca: Bool, cert: String, purpose: Set<certificate_purpose>) -> Void as pool_operator_or_cert, task, prototyped;
+        fn install_trusted_certificate(self: Ref<pool>, ca: Bool, cert: String, purpose: Set<certificate_purpose>) -> Void as pool_operator_or_cert ![CERTIFICATE_LACKS_PURPOSE, TRUSTED_CERTIFICATE_INVALID, TRUSTED_CERTIFICATE_EXPIRED, TRUSTED_CERTIFICATE_NOT_VALID_YET, TRUSTED_CERTIFICATE_ALREADY_EXISTS, OPERATION_NOT_ALLOWED], task, prototyped;
         /// Open SSH on every host only while the API does not work.
         fn set_ssh_auto_mode(self: Ref<pool>, value: Bool) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task, prototyped;
         /// Log idle consoles of every host out after so many seconds; 0 for never.
@@ -245,19 +247,19 @@ class! {
         /// List the names of the revocation lists installed.
         fn crl_list() -> Set<String> as pool_operator, task;
         /// Remove a list of revoked certificates.
-        fn crl_uninstall(name: String) -> Void as pool_operator, task;
+        fn crl_uninstall(name: String) -> Void as pool_operator ![CRL_DOES_NOT_EXIST], task;
         /// Install a list of revoked certificates.
-        fn crl_install(name: String, cert: String) -> Void as pool_operator, task;
+        fn crl_install(name: String, cert: String) -> Void as pool_operator ![CRL_NAME_INVALID, CRL_ALREADY_EXISTS, CRL_CORRUPT, OPERATION_NOT_ALLOWED], task;
         /// Trust it no longer.
-        fn uninstall_ca_certificate(name: String, force: Bool) -> Void as pool_operator_or_cert, task, deprecated;
+        fn uninstall_ca_certificate(name: String, force: Bool) -> Void as pool_operator_or_cert ![CERTIFICATE_DOES_NOT_EXIST], task, deprecated;
         /// Trust a certificate authority.
-        fn install_ca_certificate(name: String, cert: String) -> Void as pool_operator_or_cert, task, deprecated;
+        fn install_ca_certificate(name: String, cert: String) -> Void as pool_operator_or_cert ![CERTIFICATE_NAME_INVALID, CERTIFICATE_ALREADY_EXISTS, CERTIFICATE_CORRUPT, OPERATION_NOT_ALLOWED], task, deprecated;
         /// List the names of the certificate authorities installed.
         fn certificate_list() -> Set<String> as pool_operator, task, deprecated;
         /// Remove a certificate authority from every host.
-        fn certificate_uninstall(name: String) -> Void as pool_operator, task, deprecated;
+        fn certificate_uninstall(name: String) -> Void as pool_operator ![CERTIFICATE_DOES_NOT_EXIST], task, deprecated;
         /// Install a certificate authority on every host.
-        fn certificate_install(name: String, cert: String) -> Void as pool_operator, task, deprecated;
+        fn certificate_install(name: String, cert: String) -> Void as pool_operator ![CERTIFICATE_NAME_INVALID, CERTIFICATE_ALREADY_EXISTS, CERTIFICATE_CORRUPT, OPERATION_NOT_ALLOWED], task, deprecated;
         /// Send text to a web server from this host and answer what came back.
         fn send_test_post(host: String, port: Int, body: String) -> String as pool_admin, task;
         /// Ask the workload balancer where machines should move.
