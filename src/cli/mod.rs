@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod call;
 pub mod changes;
+pub mod checkpoint;
 pub mod client;
 pub mod model;
 pub mod past;
@@ -46,6 +47,8 @@ pub enum LogCommand {
     History(past::HistoryArgs),
     /// Print what differs between two moments.
     Diff(past::DiffArgs),
+    /// Sign the log's head.
+    Checkpoint(checkpoint::CheckpointArgs),
     /// Write the views as they were at a moment, as JSON or as an SQLite file.
     Replay(past::ReplayArgs),
 }
@@ -61,6 +64,7 @@ impl Command {
             Command::Log(LogCommand::Show(args)) => show::run(args).await,
             Command::Log(LogCommand::History(args)) => past::object_history(args).await,
             Command::Log(LogCommand::Diff(args)) => past::differences(args).await,
+            Command::Log(LogCommand::Checkpoint(args)) => checkpoint::run(args).await,
             Command::Log(LogCommand::Replay(args)) => past::replay(args).await,
             Command::Model(args) => model::run(args).await,
         }

@@ -11,6 +11,8 @@ use crate::event::Kind;
 use crate::gateway::listen::{Connections, Endpoint, Listener, tls_config};
 use crate::gateway::{Gateway, http};
 use crate::log::Port;
+use crate::log::notary::{self, Notary};
+use crate::log::signed::{self, Signer};
 use crate::log::sqlite::SqliteLog;
 use crate::log::writer::{Ledger, Published, Writer};
 use crate::model::host;
@@ -62,6 +64,12 @@ pub struct ServeArgs {
     /// Change nothing; the data folder is only read, and may be that of a running server.
     #[arg(long)]
     pub read_only: bool,
+    /// How many seconds pass between two signed checkpoints of the log.
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint_every: u64,
+    /// Where the newest checkpoint is left; better on another machine's disk. Without, in the data folder.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint_file: Option<PathBuf>,
     /// How the server's own log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -114,6 +122,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let driver = driver(&args, &world)?;
     reconcile(driver.clone(), &ledger, published, &stop)?;
     let closing = ledger.clone();
+    let signer = notary(&args, &ledger, &stop)?;
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
     let gateway = Gateway {
         ledger,
@@ -122,6 +131,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         registrations: Arc::default(),
         tokens,
         past: Past::new(reader),
+        signer,
         driver,
         counts: Default::default(),
         read_only: false,
@@ -163,6 +173,18 @@ fn reconcile(
     tokio::spawn(reconciler.run(published, stop.clone()));
     tokio::spawn(timers::run(ledger.clone(), stop.clone()));
     Ok(())
+}
+
+/// Starts what signs the log's head; the key that verifies it is beside the log, for operators to take elsewhere.
+fn notary(args: &ServeArgs, ledger: &Ledger, stop: &CancellationToken) -> anyhow::Result<Arc<Signer>> {
+    let signer = Signer::open(&args.data.join(signed::KEY_FILE), ledger.world()).context("the checkpoints' key")?;
+    let signer = Arc::new(signer);
+    let verifier = signer.verifier(&notary::origin(&ledger.view())) + "\n";
+    signed::write_whole(&args.data.join(signed::VERIFIER_FILE), &verifier).context("the checkpoints' public key")?;
+    let file = args.checkpoint_file.clone().unwrap_or_else(|| args.data.join(signed::FILE));
+    let notary = Notary::new(ledger.clone(), signer.clone(), file);
+    tokio::spawn(notary.run(Duration::from_secs(args.checkpoint_every), stop.clone()));
+    Ok(signer)
 }
 
 /// A new pool, and its root's password if nobody chose one.

@@ -12,6 +12,7 @@ use crate::auth::token::Tokens;
 use crate::driver::absent::Absent;
 use crate::gateway::Gateway;
 use crate::log::memory::MemoryLog;
+use crate::log::signed::{self, Signer};
 use crate::log::sqlite::LogReader;
 use crate::log::writer::{Published, Writer};
 use crate::log::{Head, Port};
@@ -52,6 +53,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         registrations: Arc::default(),
         tokens: Arc::new(Tokens::open(&args.data.join("token-key"), &world)?),
         past: Past::new(reader),
+        signer: Arc::new(Signer::open(&args.data.join(signed::KEY_FILE), &world)?),
         driver: Arc::new(Absent),
         counts: Default::default(),
         read_only: true,

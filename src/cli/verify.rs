@@ -4,11 +4,11 @@
 //! and folds it. Exits with 1 and the exact row when something is wrong.
 
 use crate::event::Event;
-use crate::log::verify::{Broken, Chain, Verified, verify};
-use crate::log::{Row, sqlite::LogReader};
+use crate::log::verify::{Broken, Chain, Fault, Verified, verify};
+use crate::log::{Head, Row, signed, sqlite::LogReader};
 use crate::views::store::{self, FILE, Stored};
 use crate::views::{View, check, fold};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
@@ -19,6 +19,13 @@ pub struct VerifyArgs {
     /// The data folder.
     #[arg(long, env = "XENLEDGER_DATA", default_value = "xenledger-data")]
     pub data: PathBuf,
+    /// Prove that the log still contains the head in this signed checkpoint.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// The key that checkpoints are signed with: NAME+KEYID+KEY, or a file that holds it. Without, the one in the data
+    /// folder, which whoever changed the log may have changed too.
+    #[arg(long, requires = "checkpoint")]
+    pub key: Option<String>,
     /// Print for programs.
     #[arg(long)]
     pub json: bool,
@@ -27,8 +34,9 @@ pub struct VerifyArgs {
 pub async fn run(args: VerifyArgs) -> anyhow::Result<()> {
     let reader = LogReader::open(&args.data).await?;
     let store = read_store(&args).await;
+    let checkpoint = read_checkpoint(&args)?;
     let bar = progress_bar(reader.head().await?.position);
-    let walked = walk(&reader, store, &bar).await;
+    let walked = walk(&reader, store, checkpoint, &bar).await;
     bar.finish_and_clear();
     match walked {
         Ok(report) => super::print(&if args.json { report.json().to_string() } else { report.text() }),
@@ -60,6 +68,22 @@ async fn read_store(args: &VerifyArgs) -> Store {
     }
 }
 
+/// The head in the checkpoint that was given, if its signature is right.
+fn read_checkpoint(args: &VerifyArgs) -> anyhow::Result<Option<Head>> {
+    let Some(file) = &args.checkpoint else { return Ok(None) };
+    let note = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let key = match &args.key {
+        Some(key) if key.contains('+') && !std::path::Path::new(key).exists() => key.clone(),
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?,
+        None => {
+            let file = args.data.join(signed::VERIFIER_FILE);
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}: give --key", file.display()))?
+        }
+    };
+    let head = signed::read(&note, &key).map_err(|wrong| anyhow::anyhow!("{}: {wrong}", file.display()))?;
+    Ok(Some(head))
+}
+
 /// For whoever walks the log.
 pub fn progress_bar(end: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left");
@@ -71,6 +95,10 @@ pub fn progress_bar(end: u64) -> ProgressBar {
 struct Walk {
     view: View,
     store: Store,
+    /// The head that a checkpoint vouches for.
+    checkpoint: Option<Head>,
+    /// Whether its row was met.
+    proved: bool,
 }
 
 impl Walk {
@@ -78,7 +106,20 @@ impl Walk {
         check::fits(&self.view, event)?;
         fold(&mut self.view, event);
         self.view.hash = row.hash;
+        self.prove()?;
         self.compare()
+    }
+
+    /// Compares with the checkpoint at the position that it names.
+    fn prove(&mut self) -> Result<(), String> {
+        let Some(signed) = self.checkpoint.filter(|signed| signed.position == self.view.position) else {
+            return Ok(());
+        };
+        if (signed.lineage, signed.hash) != (self.view.lineage, self.view.hash) {
+            return Err("the signed checkpoint has another row at that position: the log was rewritten".into());
+        }
+        self.proved = true;
+        Ok(())
     }
 
     /// Compares with the store at the position where it stands.
@@ -99,8 +140,8 @@ impl Walk {
 }
 
 /// Walks the log from the first row to its present end.
-async fn walk(reader: &LogReader, store: Store, bar: &ProgressBar) -> Result<Report, Broken> {
-    let mut walk = Walk { view: View::default(), store };
+async fn walk(reader: &LogReader, store: Store, checkpoint: Option<Head>, bar: &ProgressBar) -> Result<Report, Broken> {
+    let mut walk = Walk { view: View::default(), store, checkpoint, proved: false };
     let nothing_written = matches!(&walk.store, Store::There(stored) if stored.mark.position == 0);
     if nothing_written {
         walk.store = Store::None("nothing was written to it yet".into());
@@ -108,9 +149,12 @@ async fn walk(reader: &LogReader, store: Store, bar: &ProgressBar) -> Result<Rep
     let each = |row: &Row, event: Event| walk.step(row, &event);
     let verified = verify(reader, Chain::default(), each, |rows, _| bar.set_position(rows)).await?;
     let wrong = |fault: String| {
-        let fault = crate::log::verify::Fault::Event(fault);
+        let fault = Fault::Event(fault);
         Broken::Row { position: verified.head.position, fault }
     };
+    if let Some(signed) = walk.checkpoint.filter(|_| !walk.proved) {
+        return Err(Broken::Row { position: signed.position, fault: Fault::Unsigned });
+    }
     if let Store::There(stored) = &walk.store {
         return Err(wrong(format!("{FILE} is at position {}, which is not in the log", stored.mark.position)));
     }
@@ -136,12 +180,17 @@ impl Report {
             Store::None(why) => format!("not compared: {why}"),
             Store::There(_) => String::new(),
         };
+        let signed = match self.walk.checkpoint {
+            Some(signed) => format!("signed   the row at position {} is the one of the checkpoint\n", signed.position),
+            None => String::new(),
+        };
         format!(
             "log      {rows} rows, the last at position {} of lineage {}\n\
              hash     {}\n\
              state    {}\n\
              objects  {}, no reference leads nowhere\n\
              store    {store}\n\
+             {signed}\
              all is well\n",
             head.position,
             head.lineage,
@@ -167,6 +216,7 @@ impl Report {
             "state_hash": hex(&self.walk.view.state_hash()),
             "objects": self.objects(),
             "store": store,
+            "checkpoint": self.walk.checkpoint.map(|signed| signed.position),
         })
     }
 }

@@ -160,9 +160,7 @@ impl<'a> Draft<'a> {
 
     /// Keeps the call's arguments for the log; changes alone do not show what an operation was asked to do.
     pub(super) fn record_args(&mut self, call: &Call) {
-        let params = call.message.params.iter().zip(&call.args);
-        self.args = params.map(|(param, value)| (Arc::from(param.name), super::logged(param.name, value))).collect();
-        self.args.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.args = super::logged(call);
     }
 
     /// Brings derived fields up to date and says what changed.

@@ -36,7 +36,7 @@ pub use draft::Draft;
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
 use crate::log::VaultChanges;
-use crate::model::{MODEL, Message, Roles};
+use crate::model::{ClassId, MODEL, Message, Roles, Ty};
 use crate::value::{Micros, Ref, Value};
 use crate::views::View;
 use crate::world::Seed;
@@ -262,8 +262,47 @@ fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     }
 }
 
-/// An argument as the log shows it; secrets are left out by the model's word, not by chance.
-pub(crate) fn logged(name: &str, value: &Value) -> Json {
+/// A call's arguments as the log shows them, by name; secrets are left out.
+pub fn logged(call: &Call) -> Vec<(Arc<str>, Json)> {
     const SECRET: [&str; 6] = ["pwd", "old_pwd", "new_pwd", "password", "secret", "value_of_secret"];
-    if SECRET.contains(&name) { Json::from("(secret)") } else { crate::value::to_json(value) }
+    let class = call.message.class;
+    let of_secret = |name: &str| class == ClassId::secret && name == "value";
+    let params = call.message.params.iter().zip(&call.args);
+    let mut args: Vec<(Arc<str>, Json)> = params
+        .map(|(param, value)| match SECRET.contains(&param.name) || of_secret(param.name) {
+            true => (Arc::from(param.name), Json::from(LEFT_OUT)),
+            false => (Arc::from(param.name), crate::value::to_json(&without_secrets(param.ty, value))),
+        })
+        .collect();
+    args.sort_by(|(a, _), (b, _)| a.cmp(b));
+    args
+}
+
+/// The same for a call that was refused: nobody fills the disk with what is not even accepted.
+pub fn logged_briefly(call: &Call) -> Vec<(Arc<str>, Json)> {
+    const BYTES_MAX: usize = 1000;
+    let brief = |json: Json| match json.to_string().len() {
+        0..=BYTES_MAX => json,
+        bytes => Json::from(format!("({bytes} bytes)")),
+    };
+    logged(call).into_iter().map(|(name, json)| (name, brief(json))).collect()
+}
+
+/// What stands in the log where a secret was given.
+const LEFT_OUT: &str = "(secret)";
+
+/// A value without the fields that the model calls secret, and without the passwords in configurations of devices.
+fn without_secrets(ty: Ty, value: &Value) -> Value {
+    let Value::Map(map) = value else { return value.clone() };
+    let class = if let Ty::Record(class) = ty { Some(class) } else { None };
+    let is_secret = |key: &str| {
+        let field = class.and_then(|class| MODEL.field(class, key).map(|field| &class.def().fields[field]));
+        let declared =
+            field.is_some_and(|field| field.flags.secret) || (class == Some(ClassId::secret) && key == "value");
+        declared || key.ends_with("password")
+    };
+    Value::map(map.iter().map(|(key, value)| match is_secret(key) {
+        true => (key.clone(), Value::text(LEFT_OUT)),
+        false => (key.clone(), without_secrets(Ty::Void, value)),
+    }))
 }

@@ -87,12 +87,19 @@ impl Gateway {
         crate::auth::session_keys(message, &mut args);
         crate::auth::permitted(&caller.principal, message, &args).inspect_err(|error| {
             let info = std::iter::once(error.code.to_string()).chain(error.params.iter().cloned());
+            let body = Body {
+                address: caller.peer.address.clone(),
+                auth: caller.auth(),
+                args: command::logged_briefly(&Call { message, args: args.clone(), background: false }),
+                error: info.collect(),
+                ..Body::default()
+            };
             self.ledger.refused(Refusal {
                 kind: Kind::Refused,
                 principal: caller.principal.name.clone(),
                 message: Arc::from(message.full_name),
                 request: caller.id.clone(),
-                body: Body { address: caller.peer.address.clone(), error: info.collect(), ..Body::default() },
+                body,
             });
         })?;
         Ok(args)
@@ -184,7 +191,7 @@ impl Gateway {
         let command = Command {
             principal: caller.principal.clone(),
             address: caller.peer.address.clone(),
-            auth: Arc::from(if caller.peer.uid.is_some() { "peer" } else { "session" }),
+            auth: caller.auth(),
             request: caller.id.clone(),
             cause: 0,
             now: world.now(),
@@ -238,6 +245,13 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     pub peer: Peer,
     pub id: Arc<str>,
+}
+
+impl Caller {
+    /// How it proved who it is, for the log.
+    fn auth(&self) -> Arc<str> {
+        Arc::from(if self.peer.uid.is_some() { "peer" } else { "session" })
+    }
 }
 
 /// Every message that answers. No `Async.` forms: clients take what stands before the first dot for a class.

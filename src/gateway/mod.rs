@@ -13,6 +13,7 @@
 //! Must never change a view, or know how anything is stored.
 
 pub mod answer;
+pub mod audit;
 pub mod dispatch;
 pub mod http;
 pub mod journal;
@@ -26,6 +27,7 @@ use crate::auth::Accounts;
 pub use crate::auth::Peer;
 use crate::auth::token::Tokens;
 use crate::driver::Driver;
+use crate::log::signed::Signer;
 use crate::log::writer::Ledger;
 use crate::subscribe::Subscribers;
 use crate::views::past::Past;
@@ -42,6 +44,8 @@ pub struct Gateway {
     pub tokens: Arc<Tokens>,
     /// The log, to look back into.
     pub past: Arc<Past>,
+    /// Signs the log's head.
+    pub signer: Arc<Signer>,
     /// Asked for the hypervisor's own log; what changes goes through the writer.
     pub driver: Arc<dyn Driver>,
     pub counts: metrics::Counts,

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-const SESSION: &str = "session_id";
+pub(super) const SESSION: &str = "session_id";
 
 pub fn routes() -> Router<Gateway> {
     Router::new()
@@ -26,6 +26,7 @@ pub fn routes() -> Router<Gateway> {
         .route("/api/errors", get(errors))
         .route("/api/token", post(token))
         .route("/metrics", get(metrics_page))
+        .merge(super::audit::routes())
 }
 
 /// The server answers, and its writer has the log.
@@ -76,7 +77,7 @@ async fn metrics_page(
     respond(OPEN_METRICS, metrics::render(&gateway).into_bytes(), Noted::default())
 }
 
-fn is_local(peer: &Peer) -> bool {
+pub(super) fn is_local(peer: &Peer) -> bool {
     peer.uid.is_some() || peer.address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
 }
 
@@ -111,16 +112,23 @@ fn session_in(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     Some(session.replace("%3A", ":").replace("%3a", ":"))
 }
 
-fn unauthorized() -> Response<Body> {
+pub(super) fn unauthorized() -> Response<Body> {
     let mut response = text(StatusCode::UNAUTHORIZED, "a session, a name and password, or a token is needed\n");
     let challenge = HeaderValue::from_static("Basic realm=\"xenledger\", charset=\"UTF-8\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// An answer that says what is wrong.
+pub(super) fn refused(status: StatusCode, why: String) -> Response<Body> {
+    let mut response = text(status, "");
+    *response.body_mut() = Body::from(why + "\n");
     response
 }

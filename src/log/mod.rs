@@ -15,7 +15,9 @@
 pub mod folder;
 pub mod hash;
 pub mod memory;
+pub mod notary;
 pub mod rows;
+pub mod signed;
 pub mod sqlite;
 pub mod vault;
 pub mod verify;

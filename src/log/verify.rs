@@ -39,6 +39,8 @@ pub enum Fault {
     Schema(u32),
     #[error("{0}")]
     Unreadable(String),
+    #[error("it is signed in the checkpoint, but the log does not have it: its end was cut off")]
+    Unsigned,
     /// Said by whoever looked at the events along the way.
     #[error("{0}")]
     Event(String),

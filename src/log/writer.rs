@@ -361,7 +361,8 @@ impl<P: Port> Writer<P> {
 
     fn refuse(&mut self, about: About, error: &ApiError) {
         let info = std::iter::once(error.code.to_string()).chain(error.params.iter().cloned());
-        let body = Body { address: about.address, auth: about.auth, error: info.collect(), ..Body::default() };
+        let args = about.call.as_ref().map(command::logged_briefly).unwrap_or_default();
+        let body = Body { address: about.address, auth: about.auth, args, error: info.collect(), ..Body::default() };
         self.ride(Refusal {
             kind: Kind::Refused,
             principal: about.principal,
@@ -466,13 +467,15 @@ struct About {
     auth: Arc<str>,
     cause: u64,
     now: Micros,
+    /// For the log, if it is refused. Its values are shared, so keeping them costs little.
+    call: Option<command::Call>,
 }
 
 impl About {
     fn of(command: &Command) -> About {
-        let message = match &command.body {
-            command::Intent::Call(call) => call.message.full_name,
-            command::Intent::Own { message, .. } => message,
+        let (message, call) = match &command.body {
+            command::Intent::Call(call) => (call.message.full_name, Some(call.clone())),
+            command::Intent::Own { message, .. } => (*message, None),
         };
         About {
             principal: command.principal.name.clone(),
@@ -482,6 +485,7 @@ impl About {
             auth: command.auth.clone(),
             cause: command.cause,
             now: command.now,
+            call,
         }
     }
 }

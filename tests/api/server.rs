@@ -61,6 +61,7 @@ impl Server {
             registrations: Arc::default(),
             tokens,
             past,
+            signer: Arc::new(xenledger::log::signed::Signer::of(&[7; 32])),
             driver: Arc::new(Sim::in_memory(world, xenledger::driver::sim::Options::default())),
             counts: Default::default(),
             read_only: false,
