@@ -4,8 +4,10 @@
 //! for ever: `schema` says which one a row has, and upcasting happens here and
 //! nowhere else. Must never know the view, or what any class means.
 
-use crate::model::{CLASSES, ClassId, MODEL, Ty};
-use crate::value::{self, Micros, Ref, Value};
+mod read;
+
+use crate::model::ClassId;
+use crate::value::{Micros, Ref, Value};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -192,8 +194,7 @@ impl Body {
         if schema != SCHEMA {
             return Err(Unreadable(format!("schema {schema} is newer than this version's {SCHEMA}")));
         }
-        let json: Json = serde_json::from_str(payload).map_err(|error| Unreadable(error.to_string()))?;
-        read_body(&json).ok_or_else(|| Unreadable("the payload does not fit its schema".into()))
+        read::body(payload).map_err(|error| Unreadable(error.to_string()))
     }
 }
 
@@ -336,78 +337,5 @@ impl Serialize for Stored<'_> {
             }
             Value::Map(map) => serializer.collect_map(map.iter().map(|(key, value)| (&**key, Stored(value)))),
         }
-    }
-}
-
-fn read_body(json: &Json) -> Option<Body> {
-    let text = |name: &str| json.get(name).and_then(Json::as_str).map(Arc::from).unwrap_or_default();
-    let mut body = Body { address: text("address"), auth: text("auth"), ..Body::default() };
-    if let Some(args) = json.get("args") {
-        body.args = args.as_object()?.iter().map(|(name, value)| (Arc::from(&**name), value.clone())).collect();
-    }
-    if let Some(error) = json.get("error") {
-        let texts = error.as_array()?.iter().map(|text| text.as_str().map(str::to_string));
-        body.error = texts.collect::<Option<_>>()?;
-    }
-    if let Some(task) = json.get("task") {
-        body.task = Some(Ref::parse_uuid(task.as_str()?)?);
-    }
-    body.repeated = json.get("repeated").and_then(Json::as_u64).unwrap_or(0);
-    if let Some(changes) = json.get("changes") {
-        body.changes = changes.as_array()?.iter().map(read_change).collect::<Option<_>>()?;
-    }
-    Some(body)
-}
-
-fn read_change(json: &Json) -> Option<Change> {
-    let class = MODEL.class(json.get("class")?.as_str()?)?;
-    let reference = Ref::parse_uuid(json.get("ref")?.as_str()?)?;
-    let fields = || json.get("fields")?.as_object();
-    let operation = match json.get("op")?.as_str()? {
-        "add" => {
-            Operation::Add(fields()?.iter().map(|(name, json)| read_added(class, name, json)).collect::<Option<_>>()?)
-        }
-        "mod" => Operation::Mod(
-            fields()?.iter().map(|(name, json)| read_modified(class, name, json)).collect::<Option<_>>()?,
-        ),
-        "del" => Operation::Del,
-        _ => return None,
-    };
-    Some(Change { class, reference, operation })
-}
-
-fn read_added(class: ClassId, name: &str, json: &Json) -> Option<(usize, Value)> {
-    let index = MODEL.field(class, name)?;
-    Some((index, value::from_json(CLASSES[class as usize].fields[index].ty, json)?))
-}
-
-fn read_modified(class: ClassId, name: &str, json: &Json) -> Option<(usize, Delta)> {
-    let index = MODEL.field(class, name)?;
-    let ty = CLASSES[class as usize].fields[index].ty;
-    Some((index, read_delta(ty, json)?))
-}
-
-fn read_delta(ty: Ty, json: &Json) -> Option<Delta> {
-    if let Some(new) = json.get("new") {
-        return Some(Delta::Scalar { old: value::from_json(ty, json.get("old")?)?, new: value::from_json(ty, new)? });
-    }
-    let values = |name: &str, of: Ty| -> Option<Vec<Value>> {
-        json.get(name)?.as_array()?.iter().map(|json| value::from_json(of, json)).collect()
-    };
-    match ty {
-        Ty::Set(of) => Some(Delta::Set { added: values("added", *of)?, removed: values("removed", *of)? }),
-        Ty::Map(_, of) => {
-            let set = json.get("set")?.as_object()?.iter().map(|(key, pair)| {
-                let old = match pair.get(0)? {
-                    Json::Null => None,
-                    old => Some(value::from_json(*of, old)?),
-                };
-                Some((Arc::from(&**key), old, value::from_json(*of, pair.get(1)?)?))
-            });
-            let removed = json.get("removed")?.as_object()?.iter();
-            let removed = removed.map(|(key, old)| Some((Arc::from(&**key), value::from_json(*of, old)?)));
-            Some(Delta::Map { set: set.collect::<Option<_>>()?, removed: removed.collect::<Option<_>>()? })
-        }
-        _ => None,
     }
 }

@@ -3,6 +3,12 @@
 //! Knows the types and their checks; must never know bytes on a wire, the
 //! view, or what any class means.
 
+pub mod decode;
+mod record;
+
+pub use decode::from_json;
+pub use record::Record;
+
 use crate::error::{ApiError, codes};
 use crate::model::{self, CLASSES, ClassId, Default, Enumeration, Ty};
 use serde_json::Value as Json;
@@ -75,8 +81,19 @@ impl serde::Serialize for Ref {
 
 impl<'de> serde::Deserialize<'de> for Ref {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Ref, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Ref::parse_uuid(&text).ok_or_else(|| serde::de::Error::custom("not a uuid"))
+        struct Uuid;
+        impl serde::de::Visitor<'_> for Uuid {
+            type Value = Ref;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a uuid")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Ref, E> {
+                Ref::parse_uuid(text).ok_or_else(|| E::custom("not a uuid"))
+            }
+        }
+        deserializer.deserialize_str(Uuid)
     }
 }
 
@@ -337,9 +354,6 @@ fn literal(ty: Ty, text: &'static str) -> Value {
     }
 }
 
-/// The values of one object, in the order of its class's fields. Far sides of relations hold nothing here.
-pub type Record = Box<[Value]>;
-
 static DEFAULTS: LazyLock<Vec<Record>> = LazyLock::new(|| {
     CLASSES
         .iter()
@@ -347,7 +361,7 @@ static DEFAULTS: LazyLock<Vec<Record>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The record that an object of the class has when nothing was said about it.
+/// The record that an object of the class has when nothing was said about it. Far sides of relations hold nothing here.
 pub fn default_record(class: ClassId) -> &'static Record {
     &DEFAULTS[class as usize]
 }
@@ -445,32 +459,6 @@ pub fn to_json(value: &Value) -> Json {
         Value::Set(values) => Json::Array(values.iter().map(to_json).collect()),
         Value::Map(map) => Json::Object(map.iter().map(|(key, value)| (key.to_string(), to_json(value))).collect()),
     }
-}
-
-/// Reads the persisted form; `None` when it does not fit the type.
-pub fn from_json(ty: Ty, json: &Json) -> Option<Value> {
-    Some(match (ty, json) {
-        (Ty::Void, _) => Value::Void,
-        (Ty::Bool, Json::Bool(value)) => Value::Bool(*value),
-        (Ty::Int, Json::Number(number)) => Value::Int(number.as_i64()?),
-        (Ty::DateTime, Json::Number(number)) => Value::Time(number.as_i64()?),
-        (Ty::Float, Json::Number(number)) => Value::Float(number.as_f64()?),
-        (Ty::String, Json::String(text)) => Value::text(text),
-        (Ty::Enum(def), Json::String(text)) => Value::Enum(def.intern(text)?),
-        (Ty::Ref(_), Json::String(text)) if text.is_empty() => Value::Ref(Ref::NULL),
-        (Ty::Ref(_), Json::String(text)) => Value::Ref(Ref::parse_uuid(text)?),
-        (Ty::Set(of), Json::Array(values)) => {
-            Value::set(values.iter().map(|value| from_json(*of, value)).collect::<Option<Vec<_>>>()?)
-        }
-        (Ty::Map(_, of), Json::Object(map)) => {
-            let entries: Option<Vec<_>> = map.iter().map(|(key, value)| Some((key, from_json(*of, value)?))).collect();
-            Value::map(entries?)
-        }
-        (Ty::Option(_), Json::Null) => Value::Absent,
-        (Ty::Option(of), json) => from_json(*of, json)?,
-        (Ty::Record(_) | Ty::AnyRecord | Ty::EventBatch, json) => untyped(json),
-        _ => return None,
-    })
 }
 
 /// A value whose type nobody declared: a record on its way through.

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::log::verify::{Broken, Chain, Fault, Verified, verify};
 use crate::log::{Head, Row, signed, sqlite::LogReader};
 use crate::views::store::{self, FILE, Stored};
-use crate::views::{View, check, fold};
+use crate::views::{View, check, replay};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
@@ -104,7 +104,7 @@ struct Walk {
 impl Walk {
     fn step(&mut self, row: &Row, event: &Event) -> Result<(), String> {
         check::fits(&self.view, event)?;
-        fold(&mut self.view, event);
+        replay(&mut self.view, event);
         self.view.hash = row.hash;
         self.prove()?;
         self.compare()

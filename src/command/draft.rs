@@ -197,10 +197,9 @@ impl<'a> Draft<'a> {
             (None, Some(after)) => {
                 self.assert_whole(class, after);
                 let defaults = default_record(class);
-                let mut values: Vec<(usize, Value)> = (0..defs.len())
-                    .filter(|index| !defs[*index].flags.volatile && after.record[*index] != defaults[*index])
-                    .map(|index| (index, after.record[index].clone()))
-                    .collect();
+                let differing = after.record.differences(defaults).filter(|index| !defs[*index].flags.volatile);
+                let mut values: Vec<(usize, Value)> =
+                    differing.map(|index| (index, after.record[index].clone())).collect();
                 values.sort_by_key(|(index, _)| defs[*index].name);
                 Some(Operation::Add(values))
             }
@@ -218,9 +217,13 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// No reference dangles: what an event says must hold together.
+    /// No reference dangles: what an event says must hold together. What did not change held before.
     fn assert_whole(&self, class: ClassId, object: &Object) {
+        let before = self.base.object(class, object.reference);
         for &field in &HOLDING[class as usize] {
+            if before.is_some_and(|before| before.record[field] == object.record[field]) {
+                continue;
+            }
             let def = &class.def().fields[field];
             let target = crate::views::relations::holds(def.ty).expect("BUG: it is listed because it holds references");
             for reference in object.record[field].references(def.ty) {

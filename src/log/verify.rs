@@ -120,11 +120,14 @@ pub async fn verify(
     mut each: impl FnMut(&Row, Event) -> Result<(), String>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, Broken> {
-    loop {
-        let page = reader.rows(chain.head.position, PAGE_ROWS).await?;
-        if page.is_empty() {
-            return Ok(Verified { rows: chain.rows, head: chain.head });
-        }
+    let mut page = reader.rows(chain.head.position, PAGE_ROWS).await?;
+    while let Some(last) = page.last() {
+        // The next page is read while this one is looked at.
+        let after = last.as_ref().map_or_else(|bad| bad.position, |row| row.position);
+        let ahead = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.rows(after, PAGE_ROWS).await }
+        });
         for row in page {
             let row = row.map_err(|bad| Broken::Row { position: bad.position, fault: Fault::Unreadable(bad.why) })?;
             let event = chain.next(&row)?;
@@ -132,5 +135,7 @@ pub async fn verify(
                 .map_err(|objection| Broken::Row { position: row.position, fault: Fault::Event(objection) })?;
         }
         progress(chain.rows, chain.head.position);
+        page = ahead.await.expect("BUG: reading the log panicked")?;
     }
+    Ok(Verified { rows: chain.rows, head: chain.head })
 }

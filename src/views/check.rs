@@ -131,7 +131,7 @@ mod tests {
     use crate::event::{Change, Delta};
     use crate::model::VM;
     use crate::value::Value;
-    use crate::views::fold;
+    use crate::views::replay;
     use crate::views::store::tests::{sample, world};
     use std::sync::Arc;
 
@@ -147,7 +147,7 @@ mod tests {
         for row in full().1 {
             let event = row.event().expect("readable");
             fits(&view, &event).expect("it fits");
-            fold(&mut view, &event);
+            replay(&mut view, &event);
             invariants(&view).expect("sound");
         }
         assert_eq!(difference(&view, &full().0), None);

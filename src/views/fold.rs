@@ -2,9 +2,9 @@
 //! free of policy: whatever the log says happened, happened.
 
 use super::{ClassView, DELETIONS_KEPT, Object, View};
-use crate::event::{Change, Event, Operation};
+use crate::event::{Delta, Event, Operation};
 use crate::model::{ClassId, MODEL};
-use crate::value::{Record, Ref, default_record};
+use crate::value::{Ref, Value, default_record};
 use std::sync::Arc;
 
 /// What one change of an event did to one object; for whoever tells subscribers.
@@ -23,112 +23,141 @@ pub struct Effect {
 /// Applies an event; says what it did. An event's changes fit the view by construction: one that does not is
 /// a broken log, and the process must not go on.
 pub fn fold(view: &mut View, event: &Event) -> Vec<Effect> {
+    let mut effects = Some(Vec::with_capacity(event.body.changes.len()));
+    apply(view, event, &mut effects);
+    effects.unwrap_or_default()
+}
+
+/// Applies an event that nobody is told of. What no other view shares is changed in place.
+pub fn replay(view: &mut View, event: &Event) {
+    apply(view, event, &mut None);
+}
+
+/// What happened, for whoever wants to hear of it.
+type Told = Option<Vec<Effect>>;
+
+fn apply(view: &mut View, event: &Event, told: &mut Told) {
     view.lineage = event.lineage;
     view.position = event.position;
     view.time = event.time;
-    let mut effects = Vec::with_capacity(event.body.changes.len());
     for change in &event.body.changes {
-        apply(view, change, event.position, &mut effects);
+        let (class, reference) = (change.class, change.reference);
+        match &change.operation {
+            Operation::Add(values) => add(view, class, reference, values, event.position, told),
+            Operation::Mod(deltas) => modify(view, class, reference, deltas, event.position, told),
+            Operation::Del => delete(view, class, reference, event.position, told),
+        }
     }
-    effects
 }
 
-fn apply(view: &mut View, change: &Change, position: u64, effects: &mut Vec<Effect>) {
-    let (class, reference) = (change.class, change.reference);
-    let before = view.object(class, reference).cloned();
-    let (after, fields) = match &change.operation {
-        Operation::Add(values) => {
-            let mut record = default_record(class).clone();
-            for (index, value) in values {
-                record[*index] = value.clone();
-            }
-            (Some(Object { reference, created: position, modified: position, record }), Vec::new())
-        }
-        Operation::Mod(deltas) => {
-            let before =
-                before.as_ref().unwrap_or_else(|| panic!("BUG: {class:?} {reference} changed before it was added"));
-            let mut record: Record = before.record.clone();
-            for (index, delta) in deltas {
-                record[*index] = delta.apply(&before.record[*index]);
-            }
-            let fields = deltas.iter().map(|(index, _)| *index).collect();
-            (Some(Object { reference, created: before.created, modified: position, record }), fields)
-        }
-        Operation::Del => (None, Vec::new()),
-    };
-    let after = after.map(Arc::new);
-    match &after {
-        Some(object) => view.put(class, object.clone()),
-        None => drop(view.take(class, reference)),
+fn add(view: &mut View, class: ClassId, reference: Ref, values: &[(usize, Value)], position: u64, told: &mut Told) {
+    let mut record = default_record(class).clone();
+    for (index, value) in values {
+        record[*index] = value.clone();
     }
-    note(view.class_mut(class), reference, before.as_deref(), after.is_some(), position);
-    touch_far_sides(view, class, before.as_deref(), after.as_deref(), position, effects);
-    effects.push(Effect { class, reference, before, after, fields });
+    let object = Arc::new(Object { reference, created: position, modified: position, record });
+    view.put(class, object.clone());
+    view.class_mut(class).modified.insert((position, reference));
+    for &field in &super::HOLDING[class as usize] {
+        touch_far_side(view, class, field, [None, Some(&object.record[field])], position, told);
+    }
+    if let Some(effects) = told {
+        effects.push(Effect { class, reference, before: None, after: Some(object), fields: Vec::new() });
+    }
 }
 
-/// Keeps the order of changes of a class.
-fn note(view: &mut ClassView, reference: Ref, before: Option<&Object>, lives: bool, position: u64) {
-    if let Some(before) = before {
-        view.modified.remove(&(before.modified, reference));
-    }
-    if lives {
-        view.modified.insert((position, reference));
-        return;
-    }
-    if let Some(before) = before {
-        view.deleted.insert((position, reference), before.created);
-        if view.deleted.len() > DELETIONS_KEPT
-            && let Some((oldest, _)) = view.deleted.get_min().cloned()
-        {
-            view.deleted.remove(&oldest);
-            view.floor = view.floor.max(oldest.0);
+fn modify(view: &mut View, class: ClassId, reference: Ref, deltas: &[(usize, Delta)], position: u64, told: &mut Told) {
+    let before = told.as_ref().and_then(|_| view.object(class, reference).cloned());
+    let state = view.class_mut(class);
+    let object = state.objects.get_mut(&reference);
+    let object = object.unwrap_or_else(|| panic!("BUG: {class:?} {reference} changed before it was added"));
+    let changed = Arc::make_mut(object);
+    let last = std::mem::replace(&mut changed.modified, position);
+    let mut moved = Vec::new();
+    for (index, delta) in deltas {
+        let new = delta.apply(&changed.record[*index]);
+        let old = std::mem::replace(&mut changed.record[*index], new.clone());
+        if super::HOLDING[class as usize].contains(index) {
+            moved.push((*index, old, new));
         }
+    }
+    let after = told.as_ref().map(|_| object.clone());
+    state.modified.remove(&(last, reference));
+    state.modified.insert((position, reference));
+    for (field, old, new) in &moved {
+        view.relate(class, *field, reference, Some(old), Some(new));
+        touch_far_side(view, class, *field, [Some(old), Some(new)], position, told);
+    }
+    if let Some(effects) = told {
+        let fields = deltas.iter().map(|(index, _)| *index).collect();
+        effects.push(Effect { class, reference, before, after, fields });
+    }
+}
+
+fn delete(view: &mut View, class: ClassId, reference: Ref, position: u64, told: &mut Told) {
+    let before = view.take(class, reference);
+    if let Some(before) = &before {
+        forget(view.class_mut(class), before, position);
+        for &field in &super::HOLDING[class as usize] {
+            touch_far_side(view, class, field, [Some(&before.record[field]), None], position, told);
+        }
+    }
+    if let Some(effects) = told {
+        effects.push(Effect { class, reference, before, after: None, fields: Vec::new() });
+    }
+}
+
+/// Keeps a class's order of deletions, which has a limit.
+fn forget(view: &mut ClassView, gone: &Object, position: u64) {
+    view.modified.remove(&(gone.modified, gone.reference));
+    view.deleted.insert((position, gone.reference), gone.created);
+    if view.deleted.len() > DELETIONS_KEPT
+        && let Some((oldest, _)) = view.deleted.get_min().cloned()
+    {
+        view.deleted.remove(&oldest);
+        view.floor = view.floor.max(oldest.0);
     }
 }
 
 /// A reference that changed also changes the object at its far end, old and new.
-fn touch_far_sides(
+fn touch_far_side(
     view: &mut View,
     class: ClassId,
-    before: Option<&Object>,
-    after: Option<&Object>,
+    field: usize,
+    [old, new]: [Option<&Value>; 2],
     position: u64,
-    effects: &mut Vec<Effect>,
+    told: &mut Told,
 ) {
-    for &field in &super::HOLDING[class as usize] {
-        let Some((far_class, far_field)) = MODEL.near(class, field) else { continue };
-        let (old, new) = (before.map(|o| &o.record[field]), after.map(|o| &o.record[field]));
-        if old == new {
-            continue;
-        }
-        let ty = class.def().fields[field].ty;
-        let targets = |value: Option<&crate::value::Value>| value.map(|v| v.references(ty)).unwrap_or_default();
-        for target in targets(old).into_iter().chain(targets(new)) {
-            touch(view, far_class, target, far_field, position, effects);
-        }
+    let Some((far_class, far_field)) = MODEL.near(class, field) else { return };
+    if old == new {
+        return;
+    }
+    let ty = class.def().fields[field].ty;
+    for target in [old, new].into_iter().flatten().flat_map(|value| value.references(ty)) {
+        touch(view, far_class, target, far_field, position, told);
     }
 }
 
-fn touch(view: &mut View, class: ClassId, target: Ref, field: usize, position: u64, effects: &mut Vec<Effect>) {
-    let Some(before) = view.object(class, target).cloned() else { return };
-    let earlier = effects.iter_mut().find(|effect| effect.class == class && effect.reference == target);
-    if before.modified < position {
-        let after = Arc::new(Object { modified: position, ..(*before).clone() });
-        let view = view.class_mut(class);
-        view.objects.insert(target, after.clone());
-        view.modified.remove(&(before.modified, target));
-        view.modified.insert((position, target));
-        effects.push(Effect {
-            class,
-            reference: target,
-            before: Some(before),
-            after: Some(after),
-            fields: vec![field],
-        });
-    } else if let Some(effect) = earlier
+fn touch(view: &mut View, class: ClassId, target: Ref, field: usize, position: u64, told: &mut Told) {
+    let before = told.as_ref().and_then(|_| view.object(class, target).cloned());
+    let state = view.class_mut(class);
+    let Some(object) = state.objects.get_mut(&target) else { return };
+    if object.modified < position {
+        let last = std::mem::replace(&mut Arc::make_mut(object).modified, position);
+        let after = Some(object.clone());
+        state.modified.remove(&(last, target));
+        state.modified.insert((position, target));
+        if let Some(effects) = told {
+            effects.push(Effect { class, reference: target, before, after, fields: vec![field] });
+        }
+    } else if let Some(effect) = earlier(told, class, target)
         && effect.before.is_some()
         && !effect.fields.contains(&field)
     {
         effect.fields.push(field);
     }
+}
+
+fn earlier(told: &mut Told, class: ClassId, reference: Ref) -> Option<&mut Effect> {
+    told.as_mut()?.iter_mut().find(|effect| effect.class == class && effect.reference == reference)
 }

@@ -16,7 +16,7 @@ pub mod restore;
 pub mod store;
 
 pub use assemble::Parts;
-pub use fold::{Effect, fold};
+pub use fold::{Effect, fold, replay};
 pub use restore::restore;
 
 use crate::log::Hash;

@@ -7,7 +7,7 @@
 //! ```
 
 use super::store::{self, Mark};
-use super::{View, fold};
+use super::{View, replay};
 use crate::log::Head;
 use crate::log::sqlite::LogReader;
 use crate::log::verify::{Broken, Chain, verify};
@@ -37,7 +37,7 @@ pub async fn restore(
         None => (View::default(), Chain::default(), None),
     };
     let each = |row: &crate::log::Row, event| {
-        fold(&mut view, &event);
+        replay(&mut view, &event);
         view.hash = row.hash;
         Ok(())
     };

@@ -252,7 +252,7 @@ async fn replay(table: &mut Table, data: &Path) {
             after = last.position;
             if fold {
                 for row in &rows {
-                    xenledger::views::fold(&mut view, &row.event().expect("a readable event"));
+                    xenledger::views::replay(&mut view, &row.event().expect("a readable event"));
                 }
             }
         }

@@ -4,14 +4,14 @@
 //! views that were asked for last.
 //!
 //! ```text
-//!   a moment ──▶ its position ──▶ nearest view kept at or before it ──fold the rows between──▶ view, kept
+//!   a moment ──▶ its position ──▶ nearest view kept at or before it ──replay the rows between──▶ view, kept
 //! ```
 
 pub mod diff;
 pub mod filter;
 pub mod tell;
 
-use super::{Object, View, fold};
+use super::{Object, View, replay};
 use crate::event::{Event, Operation};
 use crate::log::StorageError;
 use crate::log::rows::{Moment, PAGE, Rows};
@@ -49,7 +49,7 @@ pub async fn forward(
         let wanted = page.partition_point(|row| row.position <= position);
         for row in &page[..wanted] {
             let event = read(row)?;
-            fold(&mut view, &event);
+            replay(&mut view, &event);
             view.hash = row.hash;
         }
         progress(view.position);

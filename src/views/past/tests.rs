@@ -7,6 +7,7 @@ use crate::log::{Appended, Port, VaultChanges};
 use crate::model::VM;
 use crate::value::Value;
 use crate::views::check::difference;
+use crate::views::fold;
 use crate::views::store::tests::{change, sample, world};
 
 /// A log with the sample and a few changes of one machine's name; the view behind each row.

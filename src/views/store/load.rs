@@ -1,9 +1,9 @@
 //! Reading the store back: at start, and by the tools while a server runs.
 
-use super::{FILE, StoreError, decode, schema};
+use super::{FILE, StoreError, schema};
 use crate::log::{Hash, Head, hash};
 use crate::model::{ClassId, MODEL};
-use crate::value::{Micros, Ref};
+use crate::value::{Micros, Ref, decode};
 use crate::views::{Object, Parts, View};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row};

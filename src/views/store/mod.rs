@@ -12,7 +12,6 @@
 //! may be torn, for nothing was synced: the kernel's boot id tells that there
 //! was one, unless the store had been closed, which syncs it.
 
-mod decode;
 mod follow;
 mod load;
 pub mod schema;

@@ -126,6 +126,16 @@ async fn sql<T: Send + Unpin + for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow
     rows.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
+#[test]
+fn folding_and_replaying_give_the_same_view() {
+    let (world, mut view, mut replayed) = (world(), View::default(), View::default());
+    for row in sample(&mut view, &world).into_iter().chain(sample(&mut view, &world)) {
+        crate::views::replay(&mut replayed, &row.event().expect("readable"));
+        replayed.hash = row.hash;
+    }
+    assert_same(&replayed, &view);
+}
+
 #[tokio::test]
 async fn a_closed_store_gives_the_same_view() {
     let (data, world, mut view) = (folder(), world(), View::default());

@@ -147,11 +147,9 @@ fn arrays<T>(
 /// The stored fields that differ from their default, as JSON.
 fn record_of(class: &Class, object: &Object) -> String {
     let defaults = default_record(class.id);
-    let stored = class.fields.iter().enumerate().filter(|(index, field)| {
-        field.far.is_none() && !field.flags.volatile && object.record[*index] != defaults[*index]
-    });
+    let differing = object.record.differences(defaults).map(|index| (index, &class.fields[index]));
     let mut json = Vec::from(*b"{");
-    for (index, field) in stored {
+    for (index, field) in differing.filter(|(_, field)| field.far.is_none() && !field.flags.volatile) {
         let comma = if json.len() > 1 { "," } else { "" };
         write!(json, "{comma}\"{}\":", field.name).expect("BUG: memory takes every write");
         serde_json::to_writer(&mut json, &Persisted(&object.record[index])).expect("BUG: a value is always JSON");

@@ -1,10 +1,15 @@
-//! Reading stored records: JSON straight into values, by the model's types.
+//! Reading the persisted form: JSON straight into values, by the model's types.
 
+use super::{Map, Record, Ref, Value, default_record, untyped};
 use crate::model::{ClassId, MODEL, Ty};
-use crate::value::{Map, Record, Ref, Value, default_record, untyped};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::sync::Arc;
+
+/// Reads the persisted form; `None` when it does not fit the type.
+pub fn from_json(ty: Ty, json: &serde_json::Value) -> Option<Value> {
+    Of(ty).deserialize(json).ok()
+}
 
 /// The record in the JSON text; what it does not name has its default.
 pub fn record(class: ClassId, text: &str) -> Result<Record, serde_json::Error> {
@@ -34,9 +39,9 @@ impl<'de> Visitor<'de> for RecordOf {
     }
 }
 
-/// Reads a value of a type, as [`crate::event::Stored`] wrote it.
+/// Reads a value of a type.
 #[derive(Clone, Copy)]
-struct Of(Ty);
+pub struct Of(pub Ty);
 
 impl<'de> DeserializeSeed<'de> for Of {
     type Value = Value;

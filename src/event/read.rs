@@ -1,0 +1,260 @@
+//! Reading a payload back: from text straight into typed values, since a
+//! replay does little else.
+
+use super::{Body, Change, Delta, Operation};
+use crate::model::{ClassId, MODEL, Ty};
+use crate::value::decode::Of;
+use crate::value::{Ref, Value};
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value as Json;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Reads what [`Body`]'s `Serialize` wrote.
+pub fn body(payload: &str) -> Result<Body, serde_json::Error> {
+    let stored: StoredBody<'_> = serde_json::from_str(payload)?;
+    Ok(Body {
+        address: Arc::from(stored.address),
+        auth: Arc::from(stored.auth),
+        args: stored.args.into_iter().map(|(name, value)| (Arc::from(name), value)).collect(),
+        task: stored.task,
+        error: stored.error,
+        repeated: stored.repeated,
+        changes: stored.changes.into_iter().map(change).collect::<Result<_, _>>()?,
+    })
+}
+
+#[derive(Deserialize)]
+struct StoredBody<'a> {
+    #[serde(default, borrow)]
+    address: Cow<'a, str>,
+    #[serde(default)]
+    args: serde_json::Map<String, Json>,
+    #[serde(default, borrow)]
+    auth: Cow<'a, str>,
+    #[serde(default, borrow)]
+    changes: Vec<StoredChange<'a>>,
+    #[serde(default)]
+    error: Vec<String>,
+    #[serde(default)]
+    repeated: u64,
+    task: Option<Ref>,
+}
+
+#[derive(Deserialize)]
+struct StoredChange<'a> {
+    class: &'a str,
+    /// Kept as text: their form depends on `op`, which comes later.
+    #[serde(borrow)]
+    fields: Option<&'a RawValue>,
+    op: &'a str,
+    #[serde(rename = "ref")]
+    reference: Ref,
+}
+
+fn change(stored: StoredChange<'_>) -> Result<Change, serde_json::Error> {
+    let unknown = |what: &str, name: &str| de::Error::custom(format!("there is no {what} {name:?}"));
+    let class = MODEL.class(stored.class).ok_or_else(|| unknown("class", stored.class))?;
+    let fields = || stored.fields.map(RawValue::get).ok_or_else(|| de::Error::missing_field("fields"));
+    let operation = match stored.op {
+        "add" => Operation::Add(members(fields()?, FieldsOf { class, of: Of })?),
+        "mod" => Operation::Mod(members(fields()?, FieldsOf { class, of: DeltaOf })?),
+        "del" => Operation::Del,
+        other => return Err(unknown("operation", other)),
+    };
+    Ok(Change { class, reference: stored.reference, operation })
+}
+
+fn members<'a, T>(
+    text: &'a str,
+    fields: impl Visitor<'a, Value = Vec<(usize, T)>>,
+) -> Result<Vec<(usize, T)>, serde_json::Error> {
+    serde_json::Deserializer::from_str(text).deserialize_map(fields)
+}
+
+/// The fields of a change, each by what its type needs.
+struct FieldsOf<F> {
+    class: ClassId,
+    of: F,
+}
+
+impl<'de, S: DeserializeSeed<'de>, F: Fn(Ty) -> S> Visitor<'de> for FieldsOf<F> {
+    type Value = Vec<(usize, S::Value)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fields of {}", self.class.name())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let fields = self.class.def().fields;
+        let mut members = Vec::new();
+        while let Some(name) = map.next_key::<&str>()? {
+            let index = MODEL.field(self.class, name);
+            let index = index.ok_or_else(|| de::Error::custom(format!("no field {}.{name}", self.class.name())))?;
+            members.push((index, map.next_value_seed((self.of)(fields[index].ty))?));
+        }
+        Ok(members)
+    }
+}
+
+/// Reads how a field of a type changed.
+struct DeltaOf(Ty);
+
+impl<'de> DeserializeSeed<'de> for DeltaOf {
+    type Value = Delta;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Delta, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for DeltaOf {
+    type Value = Delta;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a change of a {}", self.0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Delta, A::Error> {
+        let (mut new, mut old) = (None, None);
+        let (mut added, mut gone) = (None, None);
+        let (mut set, mut removed) = (None, None);
+        while let Some(name) = map.next_key::<&str>()? {
+            match (name, self.0) {
+                ("new", ty) => new = Some(map.next_value_seed(Of(ty))?),
+                ("old", ty) => old = Some(map.next_value_seed(Of(ty))?),
+                ("added", Ty::Set(of)) => added = Some(map.next_value_seed(ListOf(Of(*of)))?),
+                ("removed", Ty::Set(of)) => gone = Some(map.next_value_seed(ListOf(Of(*of)))?),
+                ("set", Ty::Map(_, of)) => set = Some(map.next_value_seed(KeysOf(PairOf(*of)))?),
+                ("removed", Ty::Map(_, of)) => removed = Some(map.next_value_seed(KeysOf(Of(*of)))?),
+                (other, ty) => return Err(de::Error::custom(format!("{other:?} says nothing of a {ty}"))),
+            }
+        }
+        match (old, new, added, gone, set, removed) {
+            (Some(old), Some(new), None, None, None, None) => Ok(Delta::Scalar { old, new }),
+            (None, None, Some(added), Some(removed), None, None) => Ok(Delta::Set { added, removed }),
+            (None, None, None, None, Some(set), Some(removed)) => {
+                let set = set.into_iter().map(|(key, (old, new))| (key, old, new)).collect();
+                Ok(Delta::Map { set, removed })
+            }
+            _ => Err(de::Error::custom("half of a change is missing")),
+        }
+    }
+}
+
+/// A list of what the seed reads.
+#[derive(Clone, Copy)]
+struct ListOf<S>(S);
+
+impl<'de, S: DeserializeSeed<'de> + Copy> DeserializeSeed<'de> for ListOf<S> {
+    type Value = Vec<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for ListOf<S> {
+    type Value = Vec<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(self.0)? {
+            values.push(value);
+        }
+        Ok(values)
+    }
+}
+
+/// Keys with what the seed reads.
+#[derive(Clone, Copy)]
+struct KeysOf<S>(S);
+
+impl<'de, S: DeserializeSeed<'de> + Copy> DeserializeSeed<'de> for KeysOf<S> {
+    type Value = Vec<(Arc<str>, S::Value)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for KeysOf<S> {
+    type Value = Vec<(Arc<str>, S::Value)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("keys with their values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            entries.push((Arc::from(key), map.next_value_seed(self.0)?));
+        }
+        Ok(entries)
+    }
+}
+
+/// `[old, new]` of one key; old is null where the key is new.
+#[derive(Clone, Copy)]
+struct PairOf(Ty);
+
+impl<'de> DeserializeSeed<'de> for PairOf {
+    type Value = (Option<Value>, Value);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PairOf {
+    type Value = (Option<Value>, Value);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an old and a new {}", self.0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Self::Value, A::Error> {
+        let missing = || de::Error::invalid_length(0, &"an old and a new value");
+        let old = pair.next_element_seed(PerhapsOf(self.0))?.ok_or_else(missing)?;
+        let new = pair.next_element_seed(Of(self.0))?.ok_or_else(missing)?;
+        Ok((old, new))
+    }
+}
+
+/// A value, or null for none.
+struct PerhapsOf(Ty);
+
+impl<'de> DeserializeSeed<'de> for PerhapsOf {
+    type Value = Option<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PerhapsOf {
+    type Value = Option<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a {} or null", self.0)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Option<Value>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Option<Value>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Value>, D::Error> {
+        Of(self.0).deserialize(deserializer).map(Some)
+    }
+}
