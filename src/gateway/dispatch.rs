@@ -116,6 +116,7 @@ impl Gateway {
         if self.read_only && changes(message) {
             return Err(codes::OPERATION_NOT_ALLOWED("this server shows the pool as it was and changes nothing"));
         }
+        check_subject(&view, &call)?;
         if let Some(id) = command::secret::vault_id(&view, &call) {
             let value = self.accounts.reveal(id?).await?;
             return value.map(Answer::Value).ok_or_else(|| codes::HANDLE_INVALID("secret", call.reference(0)));
@@ -288,6 +289,16 @@ fn check_count(message: &Message, request: &Request) -> Result<(), ApiError> {
     }
     let expected = if received < least { least } else { most };
     Err(codes::MESSAGE_PARAMETER_COUNT_MISMATCH(&request.method, expected, received))
+}
+
+/// What a message is called on must be there, whether or not its answer depends on it. Implied messages without rules of
+/// their own look themselves.
+fn check_subject(view: &View, call: &Call) -> Result<(), ApiError> {
+    let first = call.message.params.first().filter(|param| param.default.is_none());
+    let ruled = call.message.implied.is_none() || command::handler(call.message).is_some();
+    let Some(Ty::Ref(class)) = first.map(|param| param.ty).filter(|_| ruled) else { return Ok(()) };
+    let there = !answers(call.message) || view.object(class, call.reference(0)).is_some();
+    if there { Ok(()) } else { Err(codes::HANDLE_INVALID(class.name(), call.reference(0))) }
 }
 
 /// The arguments as the message's types say, defaults filled in.

@@ -261,15 +261,16 @@ fn make(
     lifecycle: Lifecycle,
 ) -> Message {
     let (doc, errors) = described(class, implied);
+    let full_name = leak(format!("{}.{name}", class.name));
     let params: Vec<Param> = params.iter().map(|(name, ty)| Param { name, ty: *ty, default: None }).collect();
     Message {
         class: class.id,
-        full_name: leak(format!("{}.{name}", class.name)),
+        full_name,
         name: leak(name),
         doc,
         params: Vec::leak(params),
         result,
-        errors,
+        errors: super::raised::with(full_name, errors),
         roles,
         lifecycle,
         implied: Some(implied),

@@ -30,8 +30,10 @@
 //! }
 //! ```
 
+pub mod common;
 pub mod export;
 pub mod implied;
+pub mod raised;
 pub mod roles;
 pub mod types;
 

@@ -1,6 +1,9 @@
 //! The API from a decoded call to a rendered answer, in one process: the log
 //! is in memory, the clock and the ids are simulated.
 
+mod arguments;
+mod every;
+mod furnish;
 mod past;
 mod server;
 

@@ -1,20 +1,27 @@
-//! A server in this process: a real gateway and writer over a log in memory.
+//! A server in this process: a real gateway and writer over a log in memory,
+//! and, where a test asks for it, the reconciler with the simulated hypervisor.
 
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use xenledger::auth::{Accounts, Peer, password};
 use xenledger::command::bootstrap::{self, HostFacts};
-use xenledger::command::{Command, Intent, Principal};
-use xenledger::driver::sim::Sim;
+use xenledger::command::{Command, Intent, Own, Principal};
+use xenledger::driver::sim::{Options, Sim};
+use xenledger::error::ApiError;
 use xenledger::event::Kind;
 use xenledger::gateway::Gateway;
+use xenledger::gateway::answer::Answer;
 use xenledger::gateway::dispatch::{Noted, Request};
 use xenledger::log::memory::MemoryLog;
 use xenledger::log::vault::{Reading, Secrets};
 use xenledger::log::writer::{Ledger, Writer};
 use xenledger::log::{Port, Sealed};
+use xenledger::model::{Message, host};
+use xenledger::reconcile::{Reconciler, timers};
 use xenledger::subscribe::Subscribers;
-use xenledger::value::Ref;
+use xenledger::value::{Ref, Value};
 use xenledger::views::View;
 use xenledger::views::past::Past;
 use xenledger::wire::{Reply, jsonrpc};
@@ -23,9 +30,20 @@ use xenledger::world::World;
 pub const PASSWORD: &str = "correct horse";
 const NONE: &str = "OpaqueRef:00000000-0000-4000-8000-000000000000";
 
+/// How often the simulated clock is moved before a call that nobody answers is given up.
+const MOVES_MAX: usize = 3_000;
+/// How far the clock is moved at once.
+const MOVE: Duration = Duration::from_millis(100);
+/// Turns for everybody between two moves.
+const TURNS: usize = 12;
+/// Simulated work takes a fiftieth of its time.
+const SPEED: f64 = 50.0;
+
 pub struct Server {
-    gateway: Gateway,
+    pub gateway: Gateway,
     pub session: String,
+    /// Whether operations are carried out, and time goes by while a call waits.
+    reconciled: bool,
 }
 
 /// The vault of a log in memory.
@@ -39,6 +57,15 @@ impl Secrets for Vault {
 
 impl Server {
     pub async fn start() -> Server {
+        Server::new(false).await
+    }
+
+    /// A server that carries operations out on the simulated hypervisor.
+    pub async fn reconciled() -> Server {
+        Server::new(true).await
+    }
+
+    async fn new(reconciled: bool) -> Server {
         let mut port = MemoryLog::new();
         let (term, _) = port.open().await.expect("a new log opens");
         let world = World::simulated(1_700_000_000_000_000, 42);
@@ -62,24 +89,31 @@ impl Server {
             tokens,
             past,
             signer: Arc::new(xenledger::log::signed::Signer::of(&[7; 32])),
-            driver: Arc::new(Sim::in_memory(world, xenledger::driver::sim::Options::default())),
+            driver: Arc::new(Sim::in_memory(world, Options { speed: SPEED, ..Options::default() })),
             counts: Default::default(),
             read_only: false,
             stop: Default::default(),
         };
-        let mut server = Server { gateway, session: String::new() };
-        let session = server.call("session.login_with_password", json!(["root", PASSWORD])).await;
-        server.session = session.expect("root logs in").as_str().expect("a reference").to_string();
+        if reconciled {
+            reconcile(&gateway);
+        }
+        let mut server = Server { gateway, session: String::new(), reconciled };
+        server.login().await;
         server
+    }
+
+    /// Gives root a new session.
+    pub async fn login(&mut self) {
+        let session = self.call("session.login_with_password", json!(["root", PASSWORD])).await;
+        self.session = session.expect("root logs in").as_str().expect("a reference").to_string();
     }
 
     /// One call, through the wire's forms both ways.
     pub async fn call(&self, method: &str, params: Json) -> Result<Json, (String, Json)> {
         let body = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}).to_string();
         let Ok(jsonrpc::Request::Single(call)) = jsonrpc::parse(body.as_bytes()) else { panic!("a call: {body}") };
-        let peer = Peer { address: "test".into(), ..Peer::default() };
-        let request = Request { method: call.method, params: call.params, peer, id: Arc::default() };
-        let answer = self.gateway.serve(request, &mut Noted::default()).await;
+        let answer = self.serve(&call.method, call.params).await;
+        let answer = answer.unwrap_or_else(|| panic!("{method} is never answered"));
         let mut out = Vec::new();
         let reply: Reply = call.reply;
         match answer {
@@ -91,6 +125,58 @@ impl Server {
             Some(error) => Err((error["message"].as_str().unwrap_or_default().to_string(), error["data"].clone())),
             None => Ok(answer["result"].take()),
         }
+    }
+
+    /// One call, of values; `None` if it is not answered within any time that matters.
+    pub async fn serve(&self, method: &str, params: Vec<Value>) -> Option<Result<Answer, ApiError>> {
+        let peer = Peer { address: "test".into(), ..Peer::default() };
+        let request = Request { method: method.to_string(), params, peer, id: Arc::default() };
+        let mut noted = Noted::default();
+        let serving = self.gateway.serve(request, &mut noted);
+        if !self.reconciled {
+            return Some(serving.await);
+        }
+        tokio::select! {
+            biased;
+            answer = serving => Some(answer),
+            () = self.pass(MOVES_MAX) => None,
+        }
+    }
+
+    /// One call of a message, with root's session.
+    pub async fn message(
+        &self,
+        message: &Message,
+        background: bool,
+        args: Vec<Value>,
+    ) -> Option<Result<Answer, ApiError>> {
+        let session = (!message.no_session).then(|| Value::text(&self.session));
+        let params = session.into_iter().chain(args).collect();
+        let name = if background { format!("Async.{}", message.full_name) } else { message.full_name.to_string() };
+        self.serve(&name, params).await
+    }
+
+    pub fn is_reconciled(&self) -> bool {
+        self.reconciled
+    }
+
+    /// Lets everybody work while the clock is moved so often.
+    pub async fn pass(&self, moves: usize) {
+        for _ in 0..moves {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            self.gateway.ledger.world().advance(MOVE);
+        }
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.gateway.ledger.view()
+    }
+
+    /// Changes the state directly: what a test takes for granted.
+    pub async fn own(&self, decide: Own) -> Value {
+        own(&self.gateway.ledger, "test.given", decide).await
     }
 
     /// The hash of the whole state.
@@ -110,9 +196,21 @@ impl Server {
     }
 }
 
+/// Starts what carries operations out.
+fn reconcile(gateway: &Gateway) {
+    let ledger = gateway.ledger.clone();
+    let here = ledger.view().all::<host>().next().expect("a host").reference;
+    let reconciler = Reconciler::new(ledger.clone(), gateway.driver.clone(), here).expect("the host is there");
+    tokio::spawn(reconciler.run(gateway.subscribers.position(), CancellationToken::new()));
+    tokio::spawn(timers::run(ledger, CancellationToken::new()));
+}
+
 async fn found(ledger: &Ledger) {
     let sealed: Sealed = password::seal(ledger.world(), PASSWORD).expect("a password");
-    let decide = bootstrap::found(HostFacts::default().simulated(), sealed);
+    own(ledger, bootstrap::FOUND, bootstrap::found(HostFacts::default().simulated(), sealed)).await;
+}
+
+async fn own(ledger: &Ledger, message: &'static str, decide: Own) -> Value {
     let command = Command {
         principal: Principal::server("server"),
         address: Arc::default(),
@@ -121,9 +219,9 @@ async fn found(ledger: &Ledger) {
         cause: 0,
         now: ledger.world().now(),
         seed: ledger.world().seed(),
-        body: Intent::Own { message: bootstrap::FOUND, kind: Kind::Change, decide },
+        body: Intent::Own { message, kind: Kind::Change, decide },
     };
-    ledger.submit(command).await.expect("a new pool is made");
+    ledger.submit(command).await.expect("nothing refuses the server itself").result
 }
 
 /// What the cases call about, by the names they use.

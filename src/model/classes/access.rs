@@ -53,9 +53,9 @@ class! {
         /// Open a session on a saved database instead of the live one.
         fn create_from_db_file(filename: String) -> Ref<session> as local_root;
         /// Log in on one host without asking the pool's coordinator.
-        fn slave_local_login_with_password(uname: String, pwd: String) -> Ref<session> as pool_admin, no_session;
+        fn slave_local_login_with_password(uname: String, pwd: String) -> Ref<session> as pool_admin ![SESSION_AUTHENTICATION_FAILED], no_session;
         /// Change the password of the local user whose session this is.
-        fn change_password(old_pwd: String, new_pwd: String) -> Void as local_root;
+        fn change_password(old_pwd: String, new_pwd: String) -> Void as local_root ![SESSION_AUTHENTICATION_FAILED, CHANGE_PASSWORD_REJECTED];
         /// End the session; calls that wait in it end with SESSION_INVALID.
         fn logout() -> Void as read_only;
         /// Open a session. A wrong name and a wrong password give the same error, SESSION_AUTHENTICATION_FAILED.
@@ -243,7 +243,7 @@ class! {
     messages {
         /// Make subscribers see a `mod` of one object and answer a token that lies just before it: whoever has
         /// reached that token has seen all earlier changes.
-        fn inject(class: String, ref: String) -> String as read_only;
+        fn inject(class: String, ref: String) -> String as read_only ![HANDLE_INVALID];
         /// The position that the next event will have, for `next`.
         fn get_current_id() -> Int as read_only;
         /// Wait until something subscribed has changed since the token, at most `timeout` seconds, and answer all of
@@ -280,7 +280,7 @@ class! {
     }
     messages {
         /// Give the user a password; whoever was logged in with the old one stays so.
-        fn set_password(self: Ref<user>, new_pwd: String) -> Void as pool_admin, extension;
+        fn set_password(self: Ref<user>, new_pwd: String) -> Void as pool_admin ![CHANGE_PASSWORD_REJECTED], extension;
     }
 }
 

@@ -242,7 +242,7 @@ class! {
         /// Fetch a machine from a URL and add it.
         fn import(url: String, sr: Ref<SR>, full_restore: Bool, force: Bool) -> Set<Ref<VM>> as pool_operator, task;
         /// Choose whether it has the device that offers drivers; only while Halted.
-        fn set_has_vendor_device(self: Ref<VM>, value: Bool) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
+        fn set_has_vendor_device(self: Ref<VM>, value: Bool) -> Void as vm_admin ![VALUE_NOT_SUPPORTED, VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED], task;
         /// Run a function of a plugin on the host where it is, about it.
         fn call_host_plugin(vm: Ref<VM>, plugin: String, fn: String, args: Map<String, String>) -> String as vm_operator, task, prototyped;
         /// Run a function of a plugin inside it, through its agent.
@@ -262,7 +262,7 @@ class! {
         /// Fail with the reason if it cannot be recovered.
         fn assert_can_be_recovered(self: Ref<VM>, session_to: Ref<session>) -> Void as read_only ![VM_IS_PART_OF_AN_APPLIANCE, VM_REQUIRES_SR], task;
         /// Name the disk that holds its memory; only for a suspended machine.
-        fn set_suspend_VDI(self: Ref<VM>, value: Ref<VDI>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
+        fn set_suspend_VDI(self: Ref<VM>, value: Ref<VDI>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED, VM_BAD_POWER_STATE], task;
         /// Set its turn in an appliance; lower first.
         fn set_order(self: Ref<VM>, value: Int) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// Set the seconds to wait after its shutdown.
@@ -294,7 +294,7 @@ class! {
         /// Compute `allowed_operations` again; here they are always up to date.
         fn update_allowed_operations(self: Ref<VM>) -> Void as pool_admin, task;
         /// Fail with the reason if the operation is not allowed now.
-        fn assert_operation_valid(self: Ref<VM>, op: vm_operations) -> Void as read_only ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn assert_operation_valid(self: Ref<VM>, op: vm_operations) -> Void as read_only ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, ONLY_REVERT_SNAPSHOT, PROVISION_ONLY_ALLOWED_ON_TEMPLATE, VM_ASSIGNED_TO_SNAPSHOT_SCHEDULE, VM_CANNOT_DELETE_DEFAULT_TEMPLATE], task;
         /// Drop what was kept of a measured figure.
         fn forget_data_source_archives(self: Ref<VM>, data_source: String) -> Void as vm_admin, task;
         /// Read the latest value of one measured figure.
@@ -332,22 +332,22 @@ class! {
         /// Ask it to use so many bytes.
         fn set_memory_target_live(self: Ref<VM>, target: Int) -> Void as vm_power_admin ![MEMORY_CONSTRAINT_VIOLATION, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task, deprecated;
         /// Set all memory limits to one number of bytes; only while Halted.
-        fn set_memory(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn set_memory(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, MEMORY_CONSTRAINT_VIOLATION], task;
         /// Set all four memory limits at once, in bytes. They must rise: static min, dynamic min, dynamic max, static
         /// max; otherwise MEMORY_CONSTRAINT_VIOLATION_ORDER.
-        fn set_memory_limits(self: Ref<VM>, static_min: Int, static_max: Int, dynamic_min: Int, dynamic_max: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn set_memory_limits(self: Ref<VM>, static_min: Int, static_max: Int, dynamic_min: Int, dynamic_max: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, MEMORY_CONSTRAINT_VIOLATION], task;
         /// Set both static limits, in bytes; only while Halted.
-        fn set_memory_static_range(self: Ref<VM>, min: Int, max: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn set_memory_static_range(self: Ref<VM>, min: Int, max: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, MEMORY_CONSTRAINT_VIOLATION], task;
         /// Set the bytes that it cannot run without.
-        fn set_memory_static_min(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn set_memory_static_min(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, MEMORY_CONSTRAINT_VIOLATION], task;
         /// Set the bytes that it sees at most; only while Halted.
-        fn set_memory_static_max(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn set_memory_static_max(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, MEMORY_CONSTRAINT_VIOLATION], task;
         /// Set the bounds of what it may be asked to use, in bytes.
-        fn set_memory_dynamic_range(self: Ref<VM>, min: Int, max: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn set_memory_dynamic_range(self: Ref<VM>, min: Int, max: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, MEMORY_CONSTRAINT_VIOLATION], task;
         /// Set the lower bound of what it may be asked to use, in bytes.
-        fn set_memory_dynamic_min(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn set_memory_dynamic_min(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, MEMORY_CONSTRAINT_VIOLATION], task;
         /// Set the upper bound of what it may be asked to use, in bytes.
-        fn set_memory_dynamic_max(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
+        fn set_memory_dynamic_max(self: Ref<VM>, value: Int) -> Void as vm_power_admin ![HOST_NOT_ENOUGH_FREE_MEMORY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, MEMORY_CONSTRAINT_VIOLATION], task;
         /// Bytes that the hypervisor would need beside its own memory.
         fn compute_memory_overhead(vm: Ref<VM>) -> Int as read_only, task;
         /// Protect it, or not; use `set_ha_restart_priority`.
@@ -367,9 +367,9 @@ class! {
         /// Move it to another host of the pool while it runs.
         fn pool_migrate(vm: Ref<VM>, host: Ref<host>, options: Map<String, String>) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, VM_IS_TEMPLATE, OPERATION_NOT_ALLOWED, VM_BAD_POWER_STATE], task;
         /// Bring a suspended machine back on that host.
-        fn resume_on(vm: Ref<VM>, host: Ref<host>, start_paused: Bool, force: Bool = false) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_READONLY, VM_HAS_NO_SUSPEND_VDI, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task;
+        fn resume_on(vm: Ref<VM>, host: Ref<host>, start_paused: Bool, force: Bool = false) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_READONLY, VM_HAS_NO_SUSPEND_VDI, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, SUSPEND_IMAGE_NOT_ACCESSIBLE], task;
         /// Bring a suspended machine back on a host that fits.
-        fn resume(vm: Ref<VM>, start_paused: Bool = false, force: Bool = false) -> Void as vm_operator ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_READONLY, VM_HAS_NO_SUSPEND_VDI, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task;
+        fn resume(vm: Ref<VM>, start_paused: Bool = false, force: Bool = false) -> Void as vm_operator ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_READONLY, VM_HAS_NO_SUSPEND_VDI, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, SUSPEND_IMAGE_NOT_ACCESSIBLE], task;
         /// Save its memory to a disk and stop it.
         fn suspend(vm: Ref<VM>) -> Void as vm_operator_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT, VM_NO_SUSPEND_SR], task;
         /// Stop it at once and start it again; what it has not written is lost.
@@ -395,7 +395,7 @@ class! {
         /// Make the disks that its template asks for.
         fn provision(vm: Ref<VM>) -> Void as vm_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION, DEFAULT_SR_NOT_FOUND, INVALID_VALUE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, PROVISION_ONLY_ALLOWED_ON_TEMPLATE, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, UUID_INVALID], task;
         /// Take a snapshot of its disks and its memory.
-        fn checkpoint(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, VM_CHECKPOINT_SUSPEND_FAILED, VM_CHECKPOINT_RESUME_FAILED, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, VM_NO_SUSPEND_SR], task;
+        fn checkpoint(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, VM_CHECKPOINT_SUSPEND_FAILED, VM_CHECKPOINT_RESUME_FAILED, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, VM_NO_SUSPEND_SR, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Bring the machine back to the state of a snapshot; what happened since is lost.
         fn revert(snapshot: Ref<VM>) -> Void as vm_power_admin ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, SR_FULL, VM_REVERT_FAILED, ONLY_REVERT_SNAPSHOT, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Make a machine like it with full copies of its disks, in the repository given or each where it was.
@@ -403,8 +403,8 @@ class! {
         /// Make a machine like it, sharing disk blocks with it where storage can.
         fn clone(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED], task;
         /// No longer possible.
-        fn snapshot_with_quiesce(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, VM_SNAPSHOT_WITH_QUIESCE_FAILED, VM_SNAPSHOT_WITH_QUIESCE_TIMEOUT, VM_SNAPSHOT_WITH_QUIESCE_PLUGIN_DEOS_NOT_RESPOND, VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED], task, removed;
+        fn snapshot_with_quiesce(vm: Ref<VM>, new_name: String) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, VM_SNAPSHOT_WITH_QUIESCE_FAILED, VM_SNAPSHOT_WITH_QUIESCE_TIMEOUT, VM_SNAPSHOT_WITH_QUIESCE_PLUGIN_DEOS_NOT_RESPOND, VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task, removed;
         /// Take a snapshot of its disks, the ones listed left out; it may be running.
-        fn snapshot(vm: Ref<VM>, new_name: String, ignore_vdis: Set<Ref<VDI>> = {}) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED], task;
+        fn snapshot(vm: Ref<VM>, new_name: String, ignore_vdis: Set<Ref<VDI>> = {}) -> Ref<VM> as vm_power_admin ![VM_BAD_POWER_STATE, SR_FULL, OPERATION_NOT_ALLOWED, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
     }
 }

@@ -122,9 +122,9 @@ class! {
         /// Say whether several hosts can use it; refused while it is connected to several.
         fn set_shared(sr: Ref<SR>, value: Bool) -> Void as pool_operator ![SR_NOT_SHARABLE, SR_UNKNOWN_DRIVER], task;
         /// Look for repositories at an address; answers what was found.
-        fn probe_ext(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> Set<Record<probe_result>> as pool_operator ![SR_UNKNOWN_DRIVER], task;
+        fn probe_ext(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> Set<Record<probe_result>> as pool_operator ![SR_UNKNOWN_DRIVER, SR_BACKEND_FAILURE], task;
         /// Look for repositories at an address; answers text in the driver's own form.
-        fn probe(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> String as pool_operator ![SR_UNKNOWN_DRIVER], task;
+        fn probe(host: Ref<host>, device_config: Map<String, String>, type: String, sm_config: Map<String, String> = {}) -> String as pool_operator ![SR_UNKNOWN_DRIVER, SR_BACKEND_FAILURE], task;
         /// Compare with what is really there, and record disks that came or went.
         fn scan(sr: Ref<SR>) -> Void as vm_power_admin ![OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED], task;
         /// List the kinds of storage that there are drivers for.
@@ -142,7 +142,7 @@ class! {
         fn introduce(uuid: String, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER, SR_UUID_EXISTS, UUID_INVALID], task;
         /// Make a repository, record it and connect the host (every host, if shared). SR_UNKNOWN_DRIVER for a type
         /// without driver.
-        fn create(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER, INVALID_VALUE, SR_NOT_SHARABLE], task;
+        fn create(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER, SR_BACKEND_FAILURE, INVALID_VALUE, SR_NOT_SHARABLE], task;
     }
 }
 
