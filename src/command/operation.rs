@@ -80,6 +80,10 @@ pub enum DiskWork {
     Clone(String),
     /// Make it with a full copy of the disk of that uuid.
     Copy(String),
+    /// Make it with a full copy of the disk of that uuid, which goes; machines that had that one have this one.
+    Move(String),
+    /// Keep it, without its contents: only which blocks changed stays known.
+    Empty,
     /// Make it and write the machine's memory to it.
     Memory,
     /// Remove it, after everything else.
@@ -103,6 +107,8 @@ pub struct Facts {
     pub interfaces: Vec<(String, String)>,
     /// The device as the guest sees it.
     pub device: Option<String>,
+    /// The blocks in which two disks differ: a bitmap in base64, the first block in the highest bit.
+    pub changed_blocks: Option<String>,
 }
 
 /// An operation that the hypervisor carried out.

@@ -137,6 +137,10 @@ pub const REFUSED: &[Refused] = &[
             "Rate_limit.*",
         ],
     },
+    Refused {
+        why: "the database is the log, which needs no copies on disks of machines",
+        messages: &["SR.enable_database_replication", "VDI.open_database"],
+    },
     Refused { why: "removed from the published model", messages: &["VMPP.*"] },
 ];
 
@@ -171,8 +175,6 @@ mod tests {
         ClassId::message,
         ClassId::blob,
         ClassId::VM,
-        ClassId::SR,
-        ClassId::VDI,
     ];
 
     fn is_bound(message: &crate::model::Message) -> bool {

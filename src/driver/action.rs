@@ -86,6 +86,16 @@ pub enum Action {
         disk: Image,
         bytes: i64,
     },
+    /// Note which blocks of a disk are written, from now on, or stop that.
+    Track {
+        disk: Image,
+        on: bool,
+    },
+    /// Look in which blocks two disks differ.
+    Compare {
+        from: Image,
+        to: Image,
+    },
     /// Look how large a disk is and what it takes.
     Measure(Image),
     /// Look which disks are in a repository.
@@ -214,6 +224,10 @@ pub enum DiskWork {
     Clone(Image),
     /// Make it with a full copy of another one.
     Copy(Image),
+    /// Make it with a full copy of another one, which goes; machines that had that one have this one from then on.
+    Move(Image),
+    /// Keep it, without its contents: only which blocks changed stays known.
+    Empty,
     /// Make it and write the machine's memory to it.
     Memory,
     /// Remove it.

@@ -83,6 +83,14 @@ const PLANS: &[(&str, Planner)] = &[
     ("VDI.snapshot", disks),
     ("VDI.clone", disks),
     ("VDI.copy", disks),
+    ("VDI.revert", disks),
+    ("VDI.pool_migrate", disks),
+    ("VDI.data_destroy", disks),
+    ("VDI.enable_cbt", |order| Ok(Action::Track { disk: order.image(order.object)?, on: true })),
+    ("VDI.disable_cbt", |order| Ok(Action::Track { disk: order.image(order.object)?, on: false })),
+    ("VDI.list_changed_blocks", |order| {
+        Ok(Action::Compare { from: order.image(order.object)?, to: order.image(order.reference(1))? })
+    }),
     ("VDI.resize", resize),
     ("VDI.resize_online", resize),
     ("VDI.introduce", |order| Ok(Action::Measure(order.introduced()?))),
@@ -337,6 +345,8 @@ fn work_on_disks(order: &Order<'_>, machine: Option<Ref>) -> Result<Action, ApiE
             operation::DiskWork::Make => DiskWork::Make,
             operation::DiskWork::Clone(uuid) => DiskWork::Clone(source(uuid)),
             operation::DiskWork::Copy(uuid) => DiskWork::Copy(source(uuid)),
+            operation::DiskWork::Move(uuid) => DiskWork::Move(source(uuid)),
+            operation::DiskWork::Empty => DiskWork::Empty,
             operation::DiskWork::Memory => DiskWork::Memory,
             operation::DiskWork::Remove => DiskWork::Remove,
         },

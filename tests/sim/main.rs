@@ -278,3 +278,99 @@ async fn nothing_is_written_while_nothing_happens() {
     assert_eq!(house.view().position, before.position, "an idle server writes nothing");
     assert!(!before.find::<VM>(vm).expect("a machine").get(VM::guest_metrics).is_null());
 }
+
+/// What an operation answered, without the markup of its task's result.
+fn result(house: &House, task: Ref) -> String {
+    let view = house.view();
+    let result = view.find::<task>(task).expect("a task").get(task::result);
+    result.trim_start_matches("<value>").trim_end_matches("</value>").to_string()
+}
+
+/// A disk of one GiB that the hypervisor itself made, on the machine.
+async fn real_disk(house: &House, vm: Ref) -> Ref {
+    let args = arguments(house, "VDI.create", vm, Ref::NULL);
+    let task = house.call("VDI.create", args).await;
+    house.until("a disk", |view| !is_pending(view, task)).await;
+    let disk = Ref::parse(&result(house, task)).expect("a reference");
+    let device = [
+        ("VM", Value::Ref(vm)),
+        ("VDI", disk.into()),
+        ("userdevice", "1".into()),
+        ("type", "Disk".into()),
+        ("mode", "RW".into()),
+        ("empty", false.into()),
+        ("bootable", false.into()),
+    ];
+    let maps = ["other_config", "qos_algorithm_params"].map(|name| (name, Value::empty_map()));
+    let record = device.into_iter().chain(maps).chain([("qos_algorithm_type", Value::text(""))]);
+    house.call("VBD.create", vec![Value::map(record)]).await;
+    disk
+}
+
+#[tokio::test]
+async fn changed_blocks_are_those_that_a_guest_wrote() {
+    let house = House::new(21).await;
+    let vm = house.machine("restart", &[]).await;
+    let disk = real_disk(&house, vm).await;
+    house.done("VDI.enable_cbt", vec![disk.into()]).await;
+    let snapshot = async || {
+        let task = house.call("VDI.snapshot", vec![disk.into(), Value::empty_map()]).await;
+        house.until("a snapshot", |view| !is_pending(view, task)).await;
+        Ref::parse(&result(&house, task)).expect("a reference")
+    };
+    let list = async |from: Ref, to: Ref| {
+        let task = house.call("VDI.list_changed_blocks", vec![from.into(), to.into()]).await;
+        house.until("a list", |view| !is_pending(view, task)).await;
+        assert_eq!(house.status(task), "success", "{:?}", house.error(task));
+        result(&house, task)
+    };
+    let (before, again) = (snapshot().await, snapshot().await);
+    let nothing = list(before, again).await;
+    assert!(nothing.len() > 2_000 && nothing.trim_end_matches('=').bytes().all(|byte| byte == b'A'), "{nothing}");
+    house.done("VM.start", vec![vm.into(), false.into(), false.into()]).await;
+    let after = snapshot().await;
+    let changed = list(before, after).await;
+    assert_ne!(changed, nothing, "a guest that boots writes");
+    assert_eq!(list(again, after).await, changed);
+    house.done("VDI.data_destroy", vec![before.into()]).await;
+    assert_eq!(list(before, after).await, changed, "the note outlives the data");
+    house.assert_converged("changed blocks").await;
+}
+
+#[tokio::test]
+async fn a_disk_moves_to_another_repository_wherever_the_server_is_killed() {
+    let (mut at, mut on_its_way) = (0, true);
+    while on_its_way {
+        let mut house = House::new(at).await;
+        let vm = house.machine("restart", &[]).await;
+        let disk = real_disk(&house, vm).await;
+        let old = house.view().find::<VDI>(disk).expect("there").get(VDI::uuid).to_string();
+        house.done("VM.start", vec![vm.into(), false.into(), false.into()]).await;
+        let here = house.view().all::<xenledger::model::host>().next().expect("a host").reference;
+        let config = Value::map([("location", Value::text("/second"))]);
+        let texts = ["second", "", "file", ""].map(Value::text);
+        let args = [here.into(), config, Value::Int(100 * GIB)].into_iter().chain(texts);
+        let task = house.call("SR.create", args.chain([false.into(), Value::empty_map()]).collect()).await;
+        house.until("a repository", |view| !is_pending(view, task)).await;
+        let to = Ref::parse(&result(&house, task)).expect("a reference");
+        let task = house.call("VDI.pool_migrate", vec![disk.into(), to.into(), Value::empty_map()]).await;
+        house.pass(at).await;
+        on_its_way = is_pending(&house.view(), task);
+        house.kill().await;
+        house.start(true).await;
+        house.until("moved", nothing_pending).await;
+        assert_eq!(house.status(task), "success", "killed after {at} ms: {:?}", house.error(task));
+        let new = Ref::parse(&result(&house, task)).expect("a reference");
+        let moved = house.view().find::<VDI>(new).expect("there").clone();
+        assert_eq!((moved.get(VDI::SR), house.view().far(VDI::VBDs, new).len()), (to, 1));
+        assert!(house.view().find::<VDI>(disk).is_none());
+        house.done("SR.scan", vec![house.sr().into()]).await;
+        house.done("SR.scan", vec![to.into()]).await;
+        let view = house.view();
+        assert!(view.all::<VDI>().all(|vdi| **vdi.get(VDI::location) != *old), "nothing is left behind");
+        assert_eq!(view.find::<VDI>(new).expect("the scan found it").get(VDI::SR), to);
+        house.assert_converged("a move").await;
+        at += 600;
+    }
+    assert!(at > 600, "it was never killed on its way");
+}

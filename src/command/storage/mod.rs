@@ -5,7 +5,10 @@
 //!              └────▶ VDI ──▶ VBD ──▶ VM    a disk, and the device in a machine that it is
 //! ```
 
+pub mod blocks;
 pub mod disk;
+pub mod figures;
+pub mod moves;
 pub mod pbd;
 pub mod plugins;
 pub mod sr;
@@ -29,6 +32,10 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("SR.destroy", sr::begin_destroy),
     ("SR.probe", sr::begin_probe),
     ("SR.probe_ext", sr::begin_probe),
+    ("SR.make", sr::make),
+    ("SR.disable_database_replication", sr::disable_database_replication),
+    ("SR.record_data_source", figures::record),
+    ("SR.forget_data_source_archives", figures::forget),
     ("SR.set_name_label", super::generic::declared_setter),
     ("SR.set_name_description", super::generic::declared_setter),
     ("SR.set_physical_size", super::generic::declared_setter),
@@ -48,6 +55,12 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("VDI.introduce", vdi::begin_introduce),
     ("VDI.forget", vdi::forget),
     ("VDI.update", vdi::begin_update),
+    ("VDI.pool_migrate", moves::begin_migrate),
+    ("VDI.revert", moves::begin_revert),
+    ("VDI.enable_cbt", blocks::begin_tracking),
+    ("VDI.disable_cbt", blocks::begin_tracking),
+    ("VDI.data_destroy", blocks::begin_data_destroy),
+    ("VDI.list_changed_blocks", blocks::begin_list),
     ("VDI.set_name_label", super::generic::declared_setter),
     ("VDI.set_name_description", super::generic::declared_setter),
     ("VDI.set_allow_caching", super::generic::declared_setter),
@@ -69,7 +82,11 @@ pub const HANDLERS: &[(&str, Handler)] = &[
 pub const READERS: &[(&str, Reader)] = &[
     ("SR.get_supported_types", sr::supported_types),
     ("SR.assert_can_host_ha_statefile", sr::assert_can_host_ha_statefile),
+    ("SR.assert_supports_database_replication", sr::assert_supports_database_replication),
+    ("SR.get_data_sources", figures::list),
+    ("SR.query_data_source", figures::query),
     ("VDI.get_nbd_info", vdi::nbd_info),
+    ("VDI.read_database_pool_uuid", vdi::database_pool_uuid),
     ("VBD.assert_attachable", vbd::assert_attachable),
 ];
 
@@ -91,6 +108,12 @@ pub const COMPLETIONS: &[(&str, Completion)] = &[
     ("VDI.copy", vdi::copied),
     ("VDI.introduce", vdi::introduced),
     ("VDI.update", vdi::updated),
+    ("VDI.pool_migrate", moves::migrated),
+    ("VDI.revert", moves::reverted),
+    ("VDI.enable_cbt", blocks::tracked),
+    ("VDI.disable_cbt", blocks::untracked),
+    ("VDI.data_destroy", blocks::data_destroyed),
+    ("VDI.list_changed_blocks", blocks::listed),
     ("VBD.plug", vbd::plugged),
     ("VBD.unplug", vbd::unplugged),
     ("VBD.unplug_force", vbd::unplugged),

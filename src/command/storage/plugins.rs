@@ -35,6 +35,8 @@ const IMAGES: &[&str] = &[
     "VDI_RESIZE",
     "VDI_RESIZE_ONLINE",
     "VDI_UPDATE",
+    "VDI_MIRROR",
+    "VDI_CONFIG_CBT",
     "VDI_RESET_ON_BOOT/2",
 ];
 /// What a repository of media can do: they come and go without us.

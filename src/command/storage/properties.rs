@@ -6,9 +6,10 @@ use crate::command::operation::{Derived, Facts};
 use crate::error::codes;
 use crate::model::{ClassId, PBD, SR, VBD, VDI, VIF, VM, task};
 use crate::value::{Ref, Value};
-use crate::views::View;
+use crate::views::{Object, View};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// One thing that somebody does; numbers pick among what there is.
 #[derive(Clone, Debug)]
@@ -45,6 +46,11 @@ fn step() -> impl Strategy<Value = Step> {
         "VDI.copy",
         "VDI.resize",
         "VDI.update",
+        "VDI.revert",
+        "VDI.pool_migrate",
+        "VDI.enable_cbt",
+        "VDI.disable_cbt",
+        "VDI.data_destroy",
     ]);
     prop_oneof![
         2 => (1..400i64).prop_map(|bytes| Step::CreateDisk { bytes }),
@@ -90,9 +96,14 @@ fn perform(lab: &mut Lab, step: &Step) {
         }
         Step::OnDisk { message, vdi } => {
             let vdi = pick::<VDI>(&view, vdi);
-            let second = if message == "VDI.resize" { Value::Int(500) } else { Value::Ref(lab.disks) };
-            let args =
-                if matches!(message, "VDI.resize" | "VDI.copy") { vec![vdi.into(), second] } else { vec![vdi.into()] };
+            let elsewhere = view.all::<SR>().map(|sr| sr.reference).find(|sr| *sr != lab.disks && *sr != lab.media);
+            let elsewhere = elsewhere.expect("the laboratory has a second repository of disks");
+            let args = match message {
+                "VDI.resize" => vec![vdi.into(), Value::Int(500)],
+                "VDI.copy" => vec![vdi.into(), Value::Ref(lab.disks)],
+                "VDI.pool_migrate" => vec![vdi.into(), elsewhere.into(), Value::empty_map()],
+                _ => vec![vdi.into()],
+            };
             call(lab, message, args);
         }
         Step::SetFlag { message, vdi, value } => call(lab, message, vec![pick::<VDI>(&view, vdi).into(), value.into()]),
@@ -153,6 +164,10 @@ fn assert_whole(view: &View) {
         let writers = attached.iter().filter(|vbd| vbd.get(VBD::mode) == "RW").count();
         assert!(disk.get(VDI::sharable) || writers == 0 || attached.len() == 1, "a writer shares the disk");
         assert!(writers == 0 || !disk.get(VDI::read_only), "a disk that is read only is written");
+        for vbd in &devices {
+            let asked = super::vbd::check_sharing(view, vbd.reference, disk, vbd.get(VBD::mode), "plug");
+            assert_eq!(asked.is_ok(), may_join(view, vbd, disk, &devices), "who may have a disk together");
+        }
     }
     for sr in view.all::<SR>() {
         let disks = view.far(SR::VDIs, sr.reference);
@@ -165,6 +180,23 @@ fn assert_whole(view: &View) {
     assert_derived(view, &super::vdi::ALLOWED);
     assert_derived(view, &super::vbd::ALLOWED);
     assert_eq!(view.all::<VIF>().count(), 0);
+}
+
+/// Who may have a disk together, written down a second time: any number of readers, or one writer alone; all of them
+/// where the disk is sharable; and no writer of a disk that is read only.
+fn may_join(view: &View, vbd: &Object, disk: &Object, devices: &[&Arc<Object>]) -> bool {
+    let online = |other: &Object| {
+        let machine = view.find::<VM>(other.get(VBD::VM)).expect("a device has a machine");
+        super::vbd::holds(other) && machine.get(VM::power_state) != "Suspended"
+    };
+    let others = devices.iter().filter(|other| other.reference != vbd.reference && online(other));
+    let modes: Vec<&str> = others.map(|other| other.get(VBD::mode)).collect();
+    match vbd.get(VBD::mode) {
+        "RW" if disk.get(VDI::read_only) => false,
+        _ if disk.get(VDI::sharable) => true,
+        "RW" => modes.is_empty(),
+        _ => !modes.contains(&"RW"),
+    }
 }
 
 /// What is stored as allowed is what is allowed: no change left a neighbour behind.
@@ -183,8 +215,12 @@ proptest! {
     #[test]
     fn storage_stays_whole(steps in prop::collection::vec(step(), 1..60)) {
         let mut lab = lab();
-        for _ in 0..3 {
-            lab.machine("Halted");
+        let disk = lab.disk(10);
+        lab.repository("lvm", "device");
+        // A writer and two readers of one disk: whoever starts first keeps the others out, or lets readers in.
+        for mode in ["RW", "RO", "RO"] {
+            let vm = lab.machine("Halted");
+            lab.device(vm, disk, "Disk", mode, "0").expect("a device");
         }
         for step in &steps {
             perform(&mut lab, step);

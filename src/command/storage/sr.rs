@@ -19,7 +19,7 @@ pub use super::plugins::sm_plugins;
 pub const FOUND_MAX: usize = 100_000;
 
 /// What can be offered; the rest of the published operations no kind of repository has.
-const OFFERED: [&str; 19] = [
+const OFFERED: [&str; 24] = [
     "scan",
     "destroy",
     "forget",
@@ -37,12 +37,17 @@ const OFFERED: [&str; 19] = [
     "vdi_copy",
     "vdi_forget",
     "vdi_update",
+    "vdi_mirror",
+    "vdi_enable_cbt",
+    "vdi_disable_cbt",
+    "vdi_data_destroy",
+    "vdi_list_changed_blocks",
     "pbd_create",
     "pbd_destroy",
 ];
 
 /// Operations on one disk do not get into each other's way.
-const ON_DISKS: [&str; 11] = [
+const ON_DISKS: [&str; 16] = [
     "vdi_create",
     "vdi_introduce",
     "vdi_destroy",
@@ -54,6 +59,11 @@ const ON_DISKS: [&str; 11] = [
     "vdi_copy",
     "vdi_forget",
     "vdi_update",
+    "vdi_mirror",
+    "vdi_enable_cbt",
+    "vdi_disable_cbt",
+    "vdi_data_destroy",
+    "vdi_list_changed_blocks",
 ];
 
 pub static ALLOWED: Derived = Derived {
@@ -90,6 +100,8 @@ pub fn assert_can(sr: &Object, operation: &str) -> Result<(), ApiError> {
         "vdi_snapshot" => "VDI_SNAPSHOT",
         "vdi_set_on_boot" => "VDI_RESET_ON_BOOT",
         "vdi_update" => "VDI_UPDATE",
+        "vdi_mirror" => "VDI_MIRROR",
+        "vdi_enable_cbt" | "vdi_disable_cbt" | "vdi_data_destroy" | "vdi_list_changed_blocks" => "VDI_CONFIG_CBT",
         _ => return Ok(()),
     };
     match plugin(sr.get(SR::r#type)) {
@@ -383,6 +395,24 @@ pub fn probed_ext(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
 
 pub fn supported_types(_: &Reading<'_>, _: &Call) -> Result<Value, ApiError> {
     Ok(Value::set(plugins::PLUGINS.iter().map(|plugin| Value::text(plugin.kind))))
+}
+
+/// Deprecated for so long that nobody serves it: it made a repository that no object told of.
+pub fn make(_draft: &mut Draft, _call: &Call) -> Result<Value, ApiError> {
+    Err(codes::MESSAGE_DEPRECATED())
+}
+
+/// Copies of the database would be kept on block storage, which no kind of repository here is.
+pub fn assert_supports_database_replication(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    let sr = object::<SR>(reading.view, call.reference(0))?;
+    assert_attached(reading.view, sr)?;
+    Err(codes::SR_OPERATION_NOT_SUPPORTED(sr.reference))
+}
+
+/// No repository gets copies of the database, so there is nothing to stop.
+pub fn disable_database_replication(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    draft.find::<SR>(call.reference(0))?;
+    Ok(Value::Void)
 }
 
 /// High availability keeps its state file on block storage, which no kind of repository here is.

@@ -17,22 +17,25 @@ pub struct Lab {
 pub fn lab() -> Lab {
     let mut bench = Bench::default();
     let host = bench.given(|draft| draft.create(Fields::<host>::new())).as_ref();
-    let make = |bench: &mut Bench, kind: &str, key: &str| {
-        let config = Value::map([(key, Value::text("/srv"))]);
-        let (empty, label) = (Value::empty_map(), Value::text(kind));
-        let args = [host.into(), config, 0i64.into(), label, "".into(), kind.into(), "".into(), false.into(), empty];
-        let facts = Facts { capacity_bytes: Some(1000), ..Facts::default() };
-        bench.run("SR.create", args.into(), facts).expect("a repository is made")
-    };
-    let disks = make(&mut bench, "ext", "device");
-    let media = make(&mut bench, "iso", "location");
+    let mut lab = Lab { bench, host, disks: Ref::NULL, media: Ref::NULL };
+    lab.disks = lab.repository("ext", "device");
+    lab.media = lab.repository("iso", "location");
     let found = vec![("install.iso".to_string(), 40), ("rescue.iso".to_string(), 20)];
     let facts = Facts { capacity_bytes: Some(60), found, ..Facts::default() };
-    bench.run("SR.scan", vec![media.into()], facts).expect("a scan");
-    Lab { bench, host, disks, media }
+    lab.bench.run("SR.scan", vec![lab.media.into()], facts).expect("a scan");
+    lab
 }
 
 impl Lab {
+    /// One more repository of that kind, which asks for that key.
+    pub fn repository(&mut self, kind: &str, key: &str) -> Ref {
+        let config = Value::map([(key, Value::text("/srv"))]);
+        let (host, label, none) = (Value::Ref(self.host), Value::text(kind), Value::empty_map());
+        let args = [host, config, 0i64.into(), label, "".into(), kind.into(), "".into(), false.into(), none];
+        let facts = Facts { capacity_bytes: Some(1000), ..Facts::default() };
+        self.bench.run("SR.create", args.into(), facts).expect("a repository is made")
+    }
+
     pub fn machine(&mut self, power_state: &'static str) -> Ref {
         let host = self.host;
         let fields = move || Fields::<VM>::new().with(VM::power_state, power_state).with(VM::resident_on, host);

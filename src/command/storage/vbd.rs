@@ -114,7 +114,7 @@ fn check_disk(vdi: &Object, operation: &str) -> Result<(), ApiError> {
     if !vdi.get(VDI::managed) {
         return Err(codes::VDI_NOT_MANAGED(vdi.reference));
     }
-    match attach::holder(ClassId::VDI, vdi, &["copy", "mirror"]) {
+    match attach::holder(ClassId::VDI, vdi, &["copy"]) {
         Some((task, name)) if matches!(operation, "attach" | "plug") => {
             Err(attach::busy(ClassId::VDI, vdi, name, task))
         }

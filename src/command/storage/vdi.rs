@@ -6,7 +6,7 @@ use crate::command::draft::Fields;
 use crate::command::operation::{self, Begin, Derived, Disk, DiskWork, Ended};
 use crate::command::{Call, Draft, Reading, generic};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, SR, VBD, VDI, VM};
+use crate::model::{ClassId, SR, VBD, VDI, VM, pool};
 use crate::value::{Ref, Value};
 use crate::views::relations::FieldId;
 use crate::views::{Object, View};
@@ -15,12 +15,34 @@ use std::sync::Arc;
 /// The largest disk, in bytes: sums over many stay far from the end of an integer.
 pub const SIZE_MAX: i64 = 1 << 50;
 
-const OFFERED: [&str; 9] =
-    ["clone", "copy", "resize", "resize_online", "snapshot", "destroy", "forget", "update", "set_on_boot"];
+const OFFERED: [&str; 14] = [
+    "clone",
+    "copy",
+    "resize",
+    "resize_online",
+    "snapshot",
+    "mirror",
+    "destroy",
+    "forget",
+    "update",
+    "enable_cbt",
+    "disable_cbt",
+    "data_destroy",
+    "list_changed_blocks",
+    "set_on_boot",
+];
 
 pub static ALLOWED: Derived = Derived {
     class: ClassId::VDI,
-    inputs: &[VDI::current_operations.index, VDI::SR.index, VDI::managed.index, VDI::missing.index],
+    inputs: &[
+        VDI::current_operations.index,
+        VDI::SR.index,
+        VDI::managed.index,
+        VDI::missing.index,
+        VDI::r#type.index,
+        VDI::on_boot.index,
+        VDI::cbt_enabled.index,
+    ],
     allowed: |view, vdi| OFFERED.into_iter().filter(|operation| check(view, vdi, operation).is_ok()).collect(),
     neighbours: |view, vdi| {
         let devices = view.far(VDI::VBDs, vdi.reference);
@@ -47,6 +69,7 @@ pub fn check(view: &View, vdi: &Object, operation: &str) -> Result<(), ApiError>
     if vdi.get(VDI::missing) && !matches!(operation, "forget" | "destroy" | "update") {
         return Err(codes::VDI_MISSING(repository.reference, vdi.reference));
     }
+    super::blocks::check(vdi, operation)?;
     check_use(view, vdi, operation)
 }
 
@@ -54,7 +77,9 @@ pub fn check(view: &View, vdi: &Object, operation: &str) -> Result<(), ApiError>
 fn check_use(view: &View, vdi: &Object, operation: &str) -> Result<(), ApiError> {
     let in_use = match operation {
         "destroy" | "forget" => is_used(view, vdi.reference, |_| true) || is_suspend_image(view, vdi.reference),
-        "resize" | "set_on_boot" => is_used(view, vdi.reference, |_| true),
+        "resize" | "set_on_boot" | "data_destroy" => is_used(view, vdi.reference, |_| true),
+        "list_changed_blocks" => !vdi.get(VDI::is_a_snapshot) && is_used(view, vdi.reference, |_| true),
+        "mirror" => is_suspend_image(view, vdi.reference),
         "copy" => is_used(view, vdi.reference, writes),
         _ => false,
     };
@@ -66,7 +91,7 @@ fn writes(vbd: &Object) -> bool {
 }
 
 /// Whether a device that is attached, or about to be, is this disk.
-fn is_used(view: &View, vdi: Ref, counts: impl Fn(&Object) -> bool) -> bool {
+pub(super) fn is_used(view: &View, vdi: Ref, counts: impl Fn(&Object) -> bool) -> bool {
     let devices = view.far(VDI::VBDs, vdi);
     let mut devices = devices.into_iter().filter_map(|vbd| view.find::<VBD>(vbd));
     devices.any(|vbd| super::vbd::holds(vbd) && counts(vbd))
@@ -79,7 +104,7 @@ fn is_suspend_image(view: &View, vdi: Ref) -> bool {
 }
 
 /// The disk that a call is about and its repository, both ready for the operation.
-fn ready(draft: &Draft, call: &Call, operation: &str) -> Result<(Arc<Object>, Arc<Object>), ApiError> {
+pub(super) fn ready(draft: &Draft, call: &Call, operation: &str) -> Result<(Arc<Object>, Arc<Object>), ApiError> {
     let vdi = draft.find::<VDI>(call.reference(0))?;
     check(draft.view(), &vdi, operation)?;
     let repository = draft.find::<SR>(vdi.get(VDI::SR))?;
@@ -88,7 +113,7 @@ fn ready(draft: &Draft, call: &Call, operation: &str) -> Result<(Arc<Object>, Ar
 }
 
 /// One disk for the driver to work on.
-fn work(uuid: &str, repository: &Object, bytes: i64, work: DiskWork) -> Vec<Disk> {
+pub(super) fn work(uuid: &str, repository: &Object, bytes: i64, work: DiskWork) -> Vec<Disk> {
     vec![Disk { uuid: uuid.to_string(), sr: repository.get(SR::uuid).to_string(), bytes, work }]
 }
 
@@ -132,7 +157,7 @@ pub fn created(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
 }
 
 /// Adds the disk that the driver made.
-fn appear(draft: &mut Draft, fields: Fields<VDI>, ended: &Ended) -> Result<Value, ApiError> {
+pub(super) fn appear(draft: &mut Draft, fields: Fields<VDI>, ended: &Ended) -> Result<Value, ApiError> {
     let made = worked_on(ended);
     let fields = fields
         .with(VDI::uuid, made.uuid.as_str())
@@ -191,13 +216,14 @@ pub fn begin_copy_inside(draft: &mut Draft, call: &Call) -> Result<Value, ApiErr
 }
 
 /// A new disk like the one it was made from; it is no snapshot, and nothing is under way on it.
-fn like(vdi: &Object) -> Fields<VDI> {
+pub(super) fn like(vdi: &Object) -> Fields<VDI> {
     Fields::<VDI>::like(vdi)
         .with(VDI::allowed_operations, Value::empty_set())
         .with(VDI::current_operations, Value::empty_map())
         .with(VDI::is_a_snapshot, false)
         .with(VDI::snapshot_of, Ref::NULL)
         .with(VDI::snapshot_time, Value::Time(0))
+        .with(VDI::cbt_enabled, false)
         .with(VDI::managed, true)
 }
 
@@ -205,6 +231,7 @@ pub fn snapshotted(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> 
     let vdi = draft.find::<VDI>(ended.object)?;
     let fields = like(&vdi)
         .with(VDI::is_a_snapshot, true)
+        .with(VDI::cbt_enabled, vdi.get(VDI::cbt_enabled))
         .with(VDI::snapshot_of, vdi.reference)
         .with(VDI::snapshot_time, Value::Time(draft.now));
     appear(draft, fields, ended)
@@ -297,6 +324,7 @@ pub fn introduced(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
         Value::Int(bytes) => *bytes,
         other => panic!("BUG: {other:?} where a size belongs"),
     };
+    let of_pool = Some(ended.args[14].as_ref()).filter(|pool| draft.find::<pool>(*pool).is_ok());
     let of = Some(ended.args[17].as_ref()).filter(|vdi| draft.find::<VDI>(*vdi).is_ok());
     let fields = Fields::<VDI>::new()
         .with(VDI::uuid, argument(0))
@@ -313,6 +341,7 @@ pub fn introduced(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
         .with(VDI::managed, argument(11))
         .with(VDI::virtual_size, ended.facts.virtual_bytes.unwrap_or(given(12)))
         .with(VDI::physical_utilisation, ended.facts.physical_bytes.unwrap_or(given(13)))
+        .with(VDI::metadata_of_pool, of_pool.unwrap_or(Ref::NULL))
         .with(VDI::is_a_snapshot, argument(15))
         .with(VDI::snapshot_time, argument(16))
         .with(VDI::snapshot_of, of.unwrap_or(Ref::NULL));
@@ -364,8 +393,18 @@ pub fn set_read_only(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> 
 
 pub fn set_on_boot(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let (vdi, _) = ready(draft, call, "set_on_boot")?;
+    if call.args[1].as_str() == "reset" && vdi.get(VDI::cbt_enabled) {
+        return Err(codes::VDI_CBT_ENABLED(vdi.reference));
+    }
     draft.set(vdi.reference, VDI::on_boot, call.args[1].clone());
     Ok(Value::Void)
+}
+
+/// The pool whose database is on the disk, as far as is known; "" for none.
+pub fn database_pool_uuid(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    let vdi = object::<VDI>(reading.view, call.reference(0))?;
+    let of = reading.view.find::<pool>(vdi.get(VDI::metadata_of_pool));
+    Ok(of.map(|pool| Value::String(pool.get(pool::uuid).clone())).unwrap_or_else(|| Value::text("")))
 }
 
 /// No network serves disks, so none is the answer.

@@ -211,7 +211,7 @@ pub fn add_disks(draft: &mut Draft, planned: &[Disk], snapshots: bool) -> Result
             .with(VDI::snapshot_of, of)
             .with(VDI::snapshot_time, Value::Time(at))
             .with(VDI::parent, Ref::NULL)
-            .with(VDI::cbt_enabled, false)
+            .with(VDI::cbt_enabled, snapshots && original.get(VDI::cbt_enabled))
             .with(VDI::storage_lock, false)
             .with(VDI::current_operations, Value::empty_map())
             .with(VDI::allowed_operations, Value::empty_set());

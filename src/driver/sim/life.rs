@@ -113,7 +113,8 @@ pub fn name(action: &Action) -> &'static str {
         Action::Media { .. } => "media",
         Action::Disks { .. } => "disks",
         Action::Resize { .. } => "resize",
-        Action::Measure(_) | Action::Scan(_) | Action::Probe(_) => "scan",
+        Action::Track { .. } => "track",
+        Action::Measure(_) | Action::Compare { .. } | Action::Scan(_) | Action::Probe(_) => "scan",
         Action::FindInterfaces | Action::Interface(_) => "interface",
         Action::CreateRepository(_) | Action::DestroyRepository(_) => "repository",
         Action::AttachRepository(_) | Action::DetachRepository(_) => "repository",
@@ -137,7 +138,7 @@ pub fn seconds(action: &Action, luck: f64, memory: i64) -> f64 {
         Action::AttachNic { .. } | Action::DetachNic { .. } => 0.3,
         Action::Disks { work, .. } => work.iter().map(|disk| disk_seconds(&disk.work, disk.bytes, memory)).sum(),
         Action::Resize { .. } | Action::Scan(_) | Action::Probe(_) => 0.5,
-        Action::Measure(_) => 0.1,
+        Action::Measure(_) | Action::Compare { .. } | Action::Track { .. } => 0.1,
         Action::FindInterfaces | Action::Interface(_) => 0.3,
         Action::CreateRepository(_) | Action::DestroyRepository(_) => 1.0,
         Action::AttachRepository(_) | Action::DetachRepository(_) => 0.5,
@@ -146,9 +147,9 @@ pub fn seconds(action: &Action, luck: f64, memory: i64) -> f64 {
 
 fn disk_seconds(work: &DiskWork, bytes: i64, memory: f64) -> f64 {
     match work {
-        DiskWork::Make | DiskWork::Remove => 0.2,
+        DiskWork::Make | DiskWork::Remove | DiskWork::Empty => 0.2,
         DiskWork::Clone(_) => 0.3,
-        DiskWork::Copy(_) => 0.3 + bytes as f64 / COPY_SPEED,
+        DiskWork::Copy(_) | DiskWork::Move(_) => 0.3 + bytes as f64 / COPY_SPEED,
         DiskWork::Memory => 0.5 + memory / MEMORY_SPEED,
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Must never know the view, the log, or what a task is.
 
+mod contents;
 mod life;
 mod steps;
 mod store;

@@ -2,6 +2,7 @@
 //! simulated state to the entries that change it. Between the two, time goes
 //! by and anything may happen, so reaching looks again.
 
+use super::contents::Contents;
 use super::life::Options;
 use super::store::{Doing, Domain, Entry, Mark, Place, Shelf, State, Stored};
 use crate::command::operation::Facts;
@@ -56,6 +57,11 @@ pub fn options(action: &Action) -> Option<&Texts> {
 pub fn begin(state: &State, mark: Ref, action: &Action) -> Result<Begun, ApiError> {
     let entries = match action {
         Action::Nothing | Action::Measure(_) | Action::Scan(_) | Action::Probe(_) => Vec::new(),
+        Action::Track { disk, .. } => vec![put_disk(Stored { mark: Some(begun(mark, false)), ..known(state, disk)? })],
+        Action::Compare { from, to } => {
+            known(state, from).and(known(state, to))?;
+            Vec::new()
+        }
         Action::Start(config) => match state.machines.get(&config.machine) {
             Some(domain) if alive(domain) => return Ok(Begun::Reached),
             _ => building(state, config, mark),
@@ -105,12 +111,16 @@ pub fn reach(
     options: &Options,
     now: Micros,
 ) -> Result<(Vec<Entry>, Option<Facts>), ApiError> {
+    if let Some(facts) = seen(state, action)? {
+        return Ok((Vec::new(), Some(facts)));
+    }
     let entries = match action {
         Action::Nothing => Vec::new(),
-        Action::Measure(image) => return Ok((Vec::new(), Some(measured(state, image)))),
-        Action::Scan(repository) => return Ok((Vec::new(), Some(found(state, repository)))),
-        Action::FindInterfaces => return Ok((Vec::new(), Some(interfaces()))),
-        Action::Probe(repository) => return Ok((Vec::new(), Some(probed(state, repository)))),
+        Action::Track { disk, on } => {
+            let mut disk = Stored { mark: Some(done(mark, false)), ..known(state, disk)? };
+            disk.contents.tracked = *on;
+            vec![put_disk(disk)]
+        }
         Action::Start(config) => started(state, config, mark, options, now)?,
         Action::Resume(config, image) => {
             let mut entries = started(state, config, mark, options, now)?;
@@ -121,11 +131,12 @@ pub fn reach(
         Action::Reboot { config, .. } => {
             let mut entries = building(state, config, mark);
             entries.push(live(config, state.next_domid, mark, options, now));
+            entries.extend(boots(state, config, state.next_domid));
             entries
         }
         Action::Suspend { machine, image } => {
             let memory = running(state, *machine)?.memory;
-            vec![made(image, memory, memory, mark), Entry::Machine(*machine, None)]
+            vec![made(image, memory, memory, Contents::default(), mark), Entry::Machine(*machine, None)]
         }
         Action::Disks { machine, ends, work, .. } => {
             let ended = machine.filter(|_| *ends).map(|machine| Entry::Machine(machine, None));
@@ -146,11 +157,32 @@ pub fn reach(
             entries
         }
         _ => match machine(action) {
-            Some(machine) => vec![changed(running(state, machine)?.clone(), action, mark)],
+            Some(machine) => {
+                let domain = running(state, machine)?;
+                let attached = if let Action::AttachDisk { device, .. } = action { Some(device) } else { None };
+                let written = attached.and_then(|device| writes(state, device, domain.domid));
+                written.into_iter().chain([changed(domain.clone(), action, mark)]).collect()
+            }
             None => Vec::new(),
         },
     };
     Ok((entries, None))
+}
+
+/// What an action sees that only looks.
+fn seen(state: &State, action: &Action) -> Result<Option<Facts>, ApiError> {
+    Ok(Some(match action {
+        Action::Compare { from, to } => {
+            let (from, to) = (known(state, from)?, known(state, to)?);
+            let changed_blocks = Some(from.contents.changed(&to.contents, to.bytes));
+            Facts { changed_blocks, ..Facts::default() }
+        }
+        Action::Measure(image) => measured(state, image),
+        Action::Scan(repository) => found(state, repository),
+        Action::FindInterfaces => interfaces(),
+        Action::Probe(repository) => probed(state, repository),
+        _ => return Ok(None),
+    }))
 }
 
 /// What is known of the things that bear a mark.
@@ -246,7 +278,20 @@ fn building(state: &State, config: &Config, mark: Ref) -> Vec<Entry> {
 fn started(state: &State, config: &Config, mark: Ref, options: &Options, now: Micros) -> Result<Vec<Entry>, ApiError> {
     let built = state.machines.get(&config.machine).filter(|domain| domain.doing == Doing::Building);
     let built = built.ok_or_else(|| codes::DOMAIN_BUILDER_ERROR("build", 0, "the domain went away"))?;
-    Ok(vec![live(config, built.domid, mark, options, now)])
+    let mut entries = vec![live(config, built.domid, mark, options, now)];
+    entries.extend(boots(state, config, built.domid));
+    Ok(entries)
+}
+
+/// A guest that boots writes to its disks.
+fn boots(state: &State, config: &Config, domid: i64) -> Vec<Entry> {
+    config.disks.iter().filter_map(|device| writes(state, device, domid)).collect()
+}
+
+fn writes(state: &State, device: &Device, domid: i64) -> Option<Entry> {
+    let image = device.image.as_ref().filter(|_| device.writable)?;
+    let disk = state.disks.get(&image.disk)?.clone();
+    Some(put_disk(Stored { contents: disk.contents.written(image.disk, domid as u64), ..disk }))
 }
 
 fn live(config: &Config, domid: i64, mark: Ref, options: &Options, now: Micros) -> Entry {
@@ -300,15 +345,22 @@ fn disk_name(device: &Device, config: &Config) -> String {
 
 /// A disk that was there before this hypervisor knew of it.
 fn foreign(image: &Image, bytes: i64) -> Stored {
-    Stored { image: image.clone(), bytes, physical: bytes, mark: None }
+    Stored { image: image.clone(), bytes, physical: bytes, contents: Contents::default(), mark: None }
+}
+
+/// A disk that must be there.
+fn known(state: &State, image: &Image) -> Result<Stored, ApiError> {
+    let there = state.disks.get(&image.disk).cloned();
+    there.ok_or_else(|| codes::SR_BACKEND_FAILURE("no such disk", "", image.disk.uuid_text()))
 }
 
 fn half_made(image: &Image, bytes: i64, mark: Ref) -> Entry {
-    put_disk(Stored { image: image.clone(), bytes, physical: 0, mark: Some(begun(mark, true)) })
+    let contents = Contents::default();
+    put_disk(Stored { image: image.clone(), bytes, physical: 0, contents, mark: Some(begun(mark, true)) })
 }
 
-fn made(image: &Image, bytes: i64, physical: i64, mark: Ref) -> Entry {
-    put_disk(Stored { image: image.clone(), bytes, physical, mark: Some(done(mark, true)) })
+fn made(image: &Image, bytes: i64, physical: i64, contents: Contents, mark: Ref) -> Entry {
+    put_disk(Stored { image: image.clone(), bytes, physical, contents, mark: Some(done(mark, true)) })
 }
 
 fn begin_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) -> Result<Vec<Entry>, ApiError> {
@@ -343,27 +395,52 @@ fn has_room(state: &State, disk: &Disk) -> Result<(), ApiError> {
     let inside = state.disks.values().filter(|other| other.image.repository == disk.image.repository);
     let taken: i64 = inside.map(|other| other.physical).sum();
     let needed = match disk.work {
-        DiskWork::Copy(_) | DiskWork::Memory => disk.bytes,
-        DiskWork::Make | DiskWork::Clone(_) | DiskWork::Remove => 0,
+        DiskWork::Copy(_) | DiskWork::Move(_) | DiskWork::Memory => disk.bytes,
+        DiskWork::Make | DiskWork::Clone(_) | DiskWork::Empty | DiskWork::Remove => 0,
     };
     if taken.saturating_add(needed) > size { Err(codes::SR_FULL(needed, size - taken)) } else { Ok(()) }
 }
 
 fn reach_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) -> Result<Vec<Entry>, ApiError> {
     let physical = |image: &Image, otherwise: i64| state.disks.get(&image.disk).map_or(otherwise, |disk| disk.physical);
+    let contents = |image: &Image| {
+        let tracked = state.disks.get(&image.disk).map(|disk| disk.contents.clone());
+        tracked.unwrap_or_default()
+    };
     let mut entries = Vec::new();
     for disk in work {
-        entries.push(match &disk.work {
-            DiskWork::Make | DiskWork::Clone(_) => made(&disk.image, disk.bytes, 0, mark),
-            DiskWork::Copy(from) => made(&disk.image, disk.bytes, physical(from, disk.bytes), mark),
+        let last = match &disk.work {
+            DiskWork::Make => made(&disk.image, disk.bytes, 0, Contents::default(), mark),
+            DiskWork::Clone(from) => made(&disk.image, disk.bytes, 0, contents(from), mark),
+            DiskWork::Copy(from) => made(&disk.image, disk.bytes, physical(from, disk.bytes), contents(from), mark),
+            DiskWork::Move(from) => {
+                entries.push(made(&disk.image, disk.bytes, physical(from, disk.bytes), contents(from), mark));
+                entries.extend(moved(state, from, &disk.image));
+                Entry::Disk(from.disk, None)
+            }
+            DiskWork::Empty => made(&disk.image, disk.bytes, 0, contents(&disk.image), mark),
             DiskWork::Memory => {
                 let memory = running(state, machine.unwrap_or(Ref::NULL))?.memory;
-                made(&disk.image, memory, memory, mark)
+                made(&disk.image, memory, memory, Contents::default(), mark)
             }
             DiskWork::Remove => Entry::Disk(disk.image.disk, None),
-        });
+        };
+        entries.push(last);
     }
     Ok(entries)
+}
+
+/// Every machine that has the disk has the other one.
+fn moved(state: &State, from: &Image, to: &Image) -> Vec<Entry> {
+    let has = |device: &Device| device.image.as_ref().is_some_and(|image| image.disk == from.disk);
+    let theirs = state.machines.values().filter(|domain| domain.config.disks.iter().any(has)).cloned();
+    let repointed = theirs.map(|mut domain| {
+        for device in domain.config.disks.iter_mut().filter(|device| has(device)) {
+            device.image = Some(to.clone());
+        }
+        put_machine(domain)
+    });
+    repointed.collect()
 }
 
 fn begin_shelf(state: &State, mark: Ref, action: &Action, repository: &Repository) -> Entry {

@@ -5,6 +5,7 @@
 //! Opening reads the journal, drops a torn last line, and rewrites it compact.
 //! Must never know the log of the server beside it.
 
+use super::contents::Contents;
 use crate::driver::action::{Config, Image, Repository};
 use crate::value::{Micros, Ref};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub struct Stored {
     pub bytes: i64,
     /// Bytes it takes in its repository.
     pub physical: i64,
+    /// What is on it.
+    #[serde(default)]
+    pub contents: Contents,
     pub mark: Option<Mark>,
 }
 
@@ -254,7 +258,7 @@ mod tests {
 
     fn disk(bytes: i64, task: u8) -> Entry {
         let mark = Some(Mark { task: Ref([task; 16]), done: false, made: true, device: None });
-        let stored = Stored { image: Image::default(), bytes, physical: bytes, mark };
+        let stored = Stored { image: Image::default(), bytes, physical: bytes, contents: Contents::default(), mark };
         Entry::Disk(Ref([9; 16]), Some(Box::new(stored)))
     }
 

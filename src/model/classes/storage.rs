@@ -93,14 +93,16 @@ class! {
         RO clustered: Bool = false;
         /// True for the repository that holds the drivers for machines.
         RO is_tools_sr: Bool = false;
+        /// Measured figures that nobody wants to be kept.
+        RO forgotten_figures: Set<String> = {}, internal;
     }
     messages {
         /// Drop what was kept of a measured figure.
-        fn forget_data_source_archives(sr: Ref<SR>, data_source: String) -> Void as pool_operator, task;
+        fn forget_data_source_archives(sr: Ref<SR>, data_source: String) -> Void as pool_operator ![INVALID_VALUE], task;
         /// Read the latest value of one measured figure.
-        fn query_data_source(sr: Ref<SR>, data_source: String) -> Float as read_only, task;
+        fn query_data_source(sr: Ref<SR>, data_source: String) -> Float as read_only ![INVALID_VALUE], task;
         /// Start to keep a measured figure.
-        fn record_data_source(sr: Ref<SR>, data_source: String) -> Void as pool_operator, task;
+        fn record_data_source(sr: Ref<SR>, data_source: String) -> Void as pool_operator ![INVALID_VALUE], task;
         /// List the measured figures that can be asked for.
         fn get_data_sources(sr: Ref<SR>) -> Set<Record<data_source>> as read_only, task;
         /// Stop copying the database into it.
@@ -108,7 +110,7 @@ class! {
         /// Copy the database into it as it changes.
         fn enable_database_replication(sr: Ref<SR>) -> Void as pool_operator, task;
         /// Fail with the reason if it cannot hold copies of the database.
-        fn assert_supports_database_replication(sr: Ref<SR>) -> Void as pool_operator, task;
+        fn assert_supports_database_replication(sr: Ref<SR>) -> Void as pool_operator ![SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED], task;
         /// Fail with the reason if it cannot hold the state of high availability.
         fn assert_can_host_ha_statefile(sr: Ref<SR>) -> Void as pool_operator ![SR_OPERATION_NOT_SUPPORTED], task;
         /// Correct the bytes that there are; for drivers.
@@ -137,7 +139,7 @@ class! {
         /// Forget the repository and destroy what is in it. Refused with SR_HAS_PBD while a host is connected.
         fn destroy(sr: Ref<SR>) -> Void as pool_operator ![SR_HAS_PBD, OTHER_OPERATION_IN_PROGRESS, SR_INDESTRUCTIBLE, SR_NOT_ATTACHED, SR_NOT_EMPTY], task;
         /// Make the repository without recording it; use `create`.
-        fn make(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, sm_config: Map<String, String> = {}) -> String as pool_operator, task, deprecated;
+        fn make(host: Ref<host>, device_config: Map<String, String>, physical_size: Int, name_label: String, name_description: String, type: String, content_type: String, sm_config: Map<String, String> = {}) -> String as pool_operator ![MESSAGE_DEPRECATED], task, deprecated;
         /// Record a repository that exists; hosts are connected by `PBD.create`.
         fn introduce(uuid: String, name_label: String, name_description: String, type: String, content_type: String, shared: Bool, sm_config: Map<String, String> = {}) -> Ref<SR> as pool_operator ![SR_UNKNOWN_DRIVER, SR_UUID_EXISTS, UUID_INVALID], task;
         /// Make a repository, record it and connect the host (every host, if shared). SR_UNKNOWN_DRIVER for a type
@@ -274,19 +276,19 @@ class! {
     }
     messages {
         /// Bring the disk back to the state of a snapshot.
-        fn revert(snapshot: Ref<VDI>) -> Void as vm_power_admin ![UNIMPLEMENTED_IN_SM_BACKEND], task, prototyped;
+        fn revert(snapshot: Ref<VDI>) -> Void as vm_power_admin ![UNIMPLEMENTED_IN_SM_BACKEND, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, VDI_INCOMPATIBLE_TYPE, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task, prototyped;
         /// How to read it over the network block device protocol; empty if no network allows it.
         fn get_nbd_info(self: Ref<VDI>) -> Set<Record<vdi_nbd_server_info>> as vm_admin ![VDI_INCOMPATIBLE_TYPE], task;
         /// Blocks that differ between two snapshots, as a bitmap in base64.
-        fn list_changed_blocks(vdi_from: Ref<VDI>, vdi_to: Ref<VDI>) -> String as vm_operator ![SR_OPERATION_NOT_SUPPORTED, VDI_MISSING, SR_NOT_ATTACHED, SR_HAS_NO_PBDS, VDI_IN_USE], task;
+        fn list_changed_blocks(vdi_from: Ref<VDI>, vdi_to: Ref<VDI>) -> String as vm_operator ![SR_OPERATION_NOT_SUPPORTED, VDI_MISSING, SR_NOT_ATTACHED, SR_HAS_NO_PBDS, VDI_IN_USE, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_BACKEND_FAILURE, VDI_NO_CBT_METADATA, VDI_NOT_MANAGED], task;
         /// Drop a snapshot's data and keep the note of which blocks changed.
-        fn data_destroy(self: Ref<VDI>) -> Void as vm_admin ![SR_OPERATION_NOT_SUPPORTED, VDI_MISSING, SR_NOT_ATTACHED, SR_HAS_NO_PBDS, OPERATION_NOT_ALLOWED, VDI_INCOMPATIBLE_TYPE, VDI_NO_CBT_METADATA, VDI_IN_USE, VDI_IS_A_PHYSICAL_DEVICE], task;
+        fn data_destroy(self: Ref<VDI>) -> Void as vm_admin ![SR_OPERATION_NOT_SUPPORTED, VDI_MISSING, SR_NOT_ATTACHED, SR_HAS_NO_PBDS, OPERATION_NOT_ALLOWED, VDI_INCOMPATIBLE_TYPE, VDI_NO_CBT_METADATA, VDI_IN_USE, VDI_IS_A_PHYSICAL_DEVICE, OTHER_OPERATION_IN_PROGRESS, VDI_NOT_MANAGED], task;
         /// Stop noting which blocks change.
-        fn disable_cbt(self: Ref<VDI>) -> Void as vm_admin ![SR_OPERATION_NOT_SUPPORTED, VDI_MISSING, SR_NOT_ATTACHED, SR_HAS_NO_PBDS, OPERATION_NOT_ALLOWED, VDI_INCOMPATIBLE_TYPE, VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION], task;
+        fn disable_cbt(self: Ref<VDI>) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS, VDI_NOT_MANAGED, SR_OPERATION_NOT_SUPPORTED, VDI_MISSING, SR_NOT_ATTACHED, SR_HAS_NO_PBDS, OPERATION_NOT_ALLOWED, VDI_INCOMPATIBLE_TYPE, VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION], task;
         /// Note which blocks change, from now on.
-        fn enable_cbt(self: Ref<VDI>) -> Void as vm_admin ![SR_OPERATION_NOT_SUPPORTED, VDI_MISSING, SR_NOT_ATTACHED, SR_HAS_NO_PBDS, OPERATION_NOT_ALLOWED, VDI_INCOMPATIBLE_TYPE, VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION], task;
+        fn enable_cbt(self: Ref<VDI>) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS, VDI_NOT_MANAGED, SR_OPERATION_NOT_SUPPORTED, VDI_MISSING, SR_NOT_ATTACHED, SR_HAS_NO_PBDS, OPERATION_NOT_ALLOWED, VDI_INCOMPATIBLE_TYPE, VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION], task;
         /// Move it to another repository while a machine uses it.
-        fn pool_migrate(vdi: Ref<VDI>, sr: Ref<SR>, options: Map<String, String>) -> Ref<VDI> as vm_power_admin, task;
+        fn pool_migrate(vdi: Ref<VDI>, sr: Ref<SR>, options: Map<String, String>) -> Ref<VDI> as vm_power_admin ![OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_DOES_NOT_SUPPORT_MIGRATION, SR_FULL, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_CBT_ENABLED, VDI_INCOMPATIBLE_TYPE, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED, VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION, VM_BAD_POWER_STATE], task;
         /// Identifier of the pool whose database it holds a copy of.
         fn read_database_pool_uuid(self: Ref<VDI>) -> String as read_only, task;
         /// Open a session on the copy of a database that it holds.
@@ -294,7 +296,7 @@ class! {
         /// Choose whether hosts may cache it.
         fn set_allow_caching(self: Ref<VDI>, value: Bool) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Choose whether its contents go back to the beginning when the machine starts.
-        fn set_on_boot(self: Ref<VDI>, value: on_boot) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task;
+        fn set_on_boot(self: Ref<VDI>, value: on_boot) -> Void as vm_admin ![VDI_CBT_ENABLED, VDI_INCOMPATIBLE_TYPE, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED], task;
         /// Change the longer text.
         fn set_name_description(self: Ref<VDI>, value: String) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Change the name.
