@@ -169,13 +169,7 @@ mod tests {
     ];
 
     /// Classes whose messages are not all decided on yet.
-    const OPEN: &[ClassId] = &[
-        ClassId::event,
-        ClassId::log,
-        ClassId::message,
-        ClassId::blob,
-        ClassId::VM,
-    ];
+    const OPEN: &[ClassId] = &[ClassId::event, ClassId::log, ClassId::message, ClassId::blob, ClassId::VM];
 
     fn is_bound(message: &crate::model::Message) -> bool {
         message.implied.is_some()

@@ -39,6 +39,21 @@ impl Record {
         self.blocks.iter().flat_map(|block| block.iter()).take(self.len)
     }
 
+    /// Takes from another record of the same class what is equal, and so keeps it in memory once.
+    pub fn share(&mut self, other: &Record) {
+        for (mine, theirs) in self.blocks.iter_mut().zip(&other.blocks) {
+            if Arc::ptr_eq(mine, theirs) {
+                continue;
+            }
+            if mine == theirs {
+                *mine = theirs.clone();
+            } else if let Some(own) = Arc::get_mut(mine) {
+                let equal = own.iter_mut().zip(theirs.iter()).filter(|(value, same)| *value == *same);
+                equal.for_each(|(value, same)| *value = same.clone());
+            }
+        }
+    }
+
     /// The indexes of the fields that differ from another record's of the same class; blocks that both share are
     /// not looked at.
     pub fn differences<'a>(&'a self, other: &'a Record) -> impl Iterator<Item = usize> + 'a {
@@ -119,6 +134,20 @@ mod tests {
         after[9] = Value::Int(9);
         after[19] = Value::Int(19);
         assert_eq!(after, before, "equal values, whether shared or not");
+    }
+
+    #[test]
+    fn equal_parts_are_kept_once() {
+        let text = |last: &str| (0..20).map(|_| Value::text("same")).chain([Value::text(last)]).collect::<Record>();
+        let (first, mut second) = (text("a"), text("b"));
+        second.share(&first);
+        assert_eq!(second, text("b"));
+        assert!(Arc::ptr_eq(&first.blocks[0], &second.blocks[0]) && Arc::ptr_eq(&first.blocks[1], &second.blocks[1]));
+        let kept_once = |field: usize| match (&first[field], &second[field]) {
+            (Value::String(first), Value::String(second)) => Arc::ptr_eq(first, second),
+            _ => false,
+        };
+        assert!(kept_once(19) && !kept_once(20), "also in a block that is not equal as a whole");
     }
 
     #[test]

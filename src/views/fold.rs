@@ -55,6 +55,10 @@ fn add(view: &mut View, class: ClassId, reference: Ref, values: &[(usize, Value)
     for (index, value) in values {
         record[*index] = value.clone();
     }
+    // Objects of a class are much alike.
+    if let Some((_, other)) = view.class(class).objects.get_min() {
+        record.share(&other.record);
+    }
     let object = Arc::new(Object { reference, created: position, modified: position, record });
     view.put(class, object.clone());
     view.class_mut(class).modified.insert((position, reference));

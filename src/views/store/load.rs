@@ -3,7 +3,7 @@
 use super::{FILE, StoreError, schema};
 use crate::log::{Hash, Head, hash};
 use crate::model::{ClassId, MODEL};
-use crate::value::{Micros, Ref, decode};
+use crate::value::{Micros, Record, Ref, decode};
 use crate::views::{Object, Parts, View};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row};
@@ -110,12 +110,18 @@ async fn read_objects(connection: &mut SqliteConnection, parts: &mut Parts) -> R
     let mut rows =
         sqlx::query("SELECT class, ref, created, modified, record FROM object ORDER BY class, ref").fetch(connection);
     let mut classes = Classes::default();
+    let mut previous: Option<(ClassId, Record)> = None;
     while let Some(row) = rows.try_next().await? {
         let class = classes.find(row.try_get(0)?)?;
         let reference = reference(row.try_get(1)?)?;
         let text: &str = row.try_get(4)?;
-        let record = decode::record(class, text)
+        let mut record = decode::record(class, text)
             .map_err(|error| damaged(format!("the record of {class:?} {reference}: {error}")))?;
+        match &previous {
+            Some((of, previous)) if *of == class => record.share(previous),
+            _ => {}
+        }
+        previous = Some((class, record.clone()));
         let (created, modified) = (row.try_get::<i64, _>(2)? as u64, row.try_get::<i64, _>(3)? as u64);
         parts.object(class, Arc::new(Object { reference, created, modified, record }));
     }

@@ -114,6 +114,7 @@ async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Off)
+        .pragma("temp_store", "MEMORY") // what a statement might have to undo is kept here, not in a file
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
     options.connect().await
