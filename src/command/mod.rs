@@ -15,6 +15,7 @@ pub mod attach;
 #[cfg(test)]
 pub mod bench;
 pub mod bootstrap;
+pub mod device;
 pub mod draft;
 pub mod generic;
 pub mod host;
@@ -176,7 +177,7 @@ macro_rules! families {
     };
 }
 
-families! { session task message host vm storage network }
+families! { session task message host vm storage network device }
 
 static HANDLERS: LazyLock<Vec<Option<Handler>>> =
     LazyLock::new(|| by_message(FAMILIES.iter().flat_map(|family| family.handlers)));

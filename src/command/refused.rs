@@ -108,18 +108,8 @@ pub const REFUSED: &[Refused] = &[
     },
     Refused { why: "a file of another server's sessions", messages: &["session.create_from_db_file"] },
     Refused {
-        why: "devices of the host are not handed to machines yet",
-        messages: &[
-            "PCI.*",
-            "PGPU.*",
-            "GPU_group.*",
-            "VGPU.*",
-            "PUSB.*",
-            "USB_group.*",
-            "VUSB.*",
-            "VTPM.*",
-            "network_sriov.*",
-        ],
+        why: "the simulated host has no graphics processors, nor cards with virtual functions",
+        messages: &["PGPU.*", "GPU_group.*", "VGPU.*", "network_sriov.*"],
     },
     Refused {
         why: "the product behind it is not part of this server",

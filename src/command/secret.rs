@@ -72,11 +72,18 @@ fn sealed_into(draft: &mut Draft, fields: Fields<secret>, value: &str) -> Fields
     fields.with(secret::sealed, id).with(secret::digest, digest)
 }
 
-fn remove(draft: &mut Draft, reference: Ref) {
+/// Takes a secret away, and its value out of the vault.
+pub fn remove(draft: &mut Draft, reference: Ref) {
     if let Ok(gone) = draft.find::<secret>(reference) {
         draft.vault.erase.extend(Ref::parse_uuid(gone.get(secret::sealed)));
         draft.delete::<secret>(reference);
     }
+}
+
+/// A secret that the server itself keeps.
+pub fn keep(draft: &mut Draft, value: &str) -> Ref {
+    let fields = sealed_into(draft, Fields::new(), value);
+    draft.create(fields)
 }
 
 /// The map with every `*password` replaced by a `*password_secret` that names a secret: configurations of
@@ -85,8 +92,7 @@ pub fn hide_passwords(draft: &mut Draft, config: &Map) -> Value {
     let mut hidden = Map::new();
     for (key, value) in config {
         if key.ends_with("password") {
-            let fields = sealed_into(draft, Fields::new(), value.as_str());
-            let reference = draft.create(fields);
+            let reference = keep(draft, value.as_str());
             let uuid = draft.get(reference, secret::uuid, |uuid| uuid.clone()).expect("BUG: it was just created");
             hidden.insert(Arc::from(format!("{key}_secret")), Value::String(uuid));
         } else {

@@ -108,6 +108,13 @@ pub enum Action {
     DestroyRepository(Repository),
     AttachRepository(Repository),
     DetachRepository(Repository),
+    /// Take a USB device of the host away from a machine: where it is plugged in.
+    DetachUsb {
+        machine: Ref,
+        path: String,
+    },
+    /// Look which USB devices the host has.
+    FindUsb,
     /// Look which network devices the host has.
     FindInterfaces,
     /// Bring an interface of the host up or down, or give it its addresses.
@@ -141,6 +148,9 @@ pub struct Config {
     pub boot: Texts,
     pub disks: Vec<Device>,
     pub nics: Vec<Nic>,
+    /// USB devices of the host that it gets: where they are plugged in.
+    #[serde(default)]
+    pub usbs: Vec<String>,
     pub scheduler: Texts,
     /// `platform`, and over it `other_config`: what drivers give a meaning of their own.
     pub options: Texts,

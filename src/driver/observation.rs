@@ -2,8 +2,10 @@
 
 pub use crate::command::vm::observed::Guest;
 
+use crate::command::device::hardware::Hardware;
 use crate::value::Ref;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// All machines of one host at one moment, by uuid. Machines that nobody manages may be among them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,6 +13,8 @@ pub struct Observation {
     /// Which run of the host this is; another one after each of its reboots.
     pub boot: String,
     pub machines: BTreeMap<Ref, Machine>,
+    /// The devices in the host.
+    pub hardware: Arc<Hardware>,
 }
 
 /// One machine.

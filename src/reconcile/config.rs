@@ -1,8 +1,9 @@
 //! From a machine's record to what a driver needs to build it.
 
+use crate::command::device::usb;
 use crate::driver::action::{Config, Device, Image, Nic, Repository, Texts};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, PBD, SR, VBD, VDI, VIF, VM, network};
+use crate::model::{ClassId, PBD, PUSB, SR, VBD, VDI, VIF, VM, VUSB, network};
 use crate::value::{Map, Ref};
 use crate::views::{Object, View};
 
@@ -35,9 +36,19 @@ pub fn machine(view: &View, vm: &Object) -> Config {
         nics: nics.map(|vif| nic(view, vif)).collect(),
         scheduler: texts(vm.get(VM::VCPUs_params)),
         options,
+        usbs: usbs(view, vm),
         store: texts(vm.get(VM::xenstore_data)),
         paused: false,
     }
+}
+
+/// Where the host's USB devices are plugged in that the machine gets.
+fn usbs(view: &View, vm: &Object) -> Vec<String> {
+    let on = vm.get(VM::scheduled_to_be_resident_on);
+    let on = if on.is_null() { vm.get(VM::resident_on) } else { on };
+    let vusbs = view.far(VM::VUSBs, vm.reference).into_iter().filter_map(|vusb| view.find::<VUSB>(vusb));
+    let devices = vusbs.filter_map(|vusb| usb::device_of(view, vusb.get(VUSB::USB_group), on));
+    devices.map(|pusb| pusb.get(PUSB::path).to_string()).collect()
 }
 
 /// The declared type; a machine that does not say has one implied by its boot policy.

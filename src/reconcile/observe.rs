@@ -7,6 +7,7 @@
 //! undoes what an operation did.
 
 use super::report::Reporter;
+use crate::command::device::hardware::{self, Hardware};
 use crate::command::vm::observed::{self, End, Observed, State};
 use crate::command::{Draft, Own};
 use crate::driver::{self, Action, Driver, Ended, Machine, Observation, Power};
@@ -25,11 +26,13 @@ pub struct Observer {
     host: Ref,
     /// By machine: what was seen last, and at which change of its record.
     seen: HashMap<Ref, (Machine, u64)>,
+    /// What the host had in its slots when that was told last.
+    hardware: Option<Arc<Hardware>>,
 }
 
 impl Observer {
     pub fn new(reporter: Arc<Reporter>, driver: Arc<dyn Driver>, host: Ref) -> Observer {
-        Observer { reporter, driver, host, seen: HashMap::new() }
+        Observer { reporter, driver, host, seen: HashMap::new(), hardware: None }
     }
 
     /// Looks once at everything, and tells what is news.
@@ -40,6 +43,7 @@ impl Observer {
             Err(error) => return tracing::warn!(%error, "the hypervisor could not be observed"),
         };
         self.booted(&view, &observation).await;
+        self.equipped(&observation.hardware).await;
         for (uuid, machine) in &observation.machines {
             // A machine that the view does not know is somebody else's.
             let Some(vm) = view.by_uuid(ClassId::VM, &uuid.uuid_text()).and_then(|vm| view.find::<VM>(vm)) else {
@@ -101,6 +105,24 @@ impl Observer {
         if let Err(error) = self.driver.act(Ref::NULL, &action, &progress).await {
             tracing::warn!(machine = %uuid.uuid_text(), %error, "a dead machine could not be cleared away");
         }
+    }
+
+    /// What the host has in its slots, when that is not what was told last.
+    async fn equipped(&mut self, hardware: &Arc<Hardware>) {
+        if self.hardware.as_ref() == Some(hardware) {
+            return;
+        }
+        let (on, seen) = (self.host, hardware.clone());
+        let decide = move || -> Own {
+            let seen = seen.clone();
+            Box::new(move |draft| hardware::observed(draft, on, &seen))
+        };
+        if self.reporter.is_news("host.equipped", decide())
+            && let Err(error) = self.reporter.tell("host.equipped", 0, decide()).await
+        {
+            return tracing::warn!(%error, "the devices of a host could not be written");
+        }
+        self.hardware = Some(hardware.clone());
     }
 
     /// After a boot of the host, its machines are gone, and those that should start with it do.

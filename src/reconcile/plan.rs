@@ -5,11 +5,12 @@
 //! Must never know a driver, the log, or the clock.
 
 use super::config;
+use crate::command::device::usb;
 use crate::command::operation::{self, Facts};
 use crate::driver::Trace;
 use crate::driver::action::{Action, Config, Disk, DiskWork, Image, Interface, Manner, Nic, Repository, Texts};
 use crate::error::{ApiError, codes};
-use crate::model::{PBD, PIF, SR, VBD, VDI, VIF, VM, host, network, task};
+use crate::model::{PBD, PIF, PUSB, SR, VBD, VDI, VIF, VM, VUSB, host, network, task};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -109,6 +110,8 @@ const PLANS: &[(&str, Planner)] = &[
     ("PIF.unplug", |order| order.interface(false, &[])),
     ("PIF.reconfigure_ip", |order| order.interface(true, &["mode", "address", "netmask", "gateway", "dns"])),
     ("PIF.reconfigure_ipv6", |order| order.interface(true, &["6_mode", "6_address", "6_gateway", "6_dns"])),
+    ("PUSB.scan", |_| Ok(Action::FindUsb)),
+    ("VUSB.unplug", |order| order.usb()),
     ("SR.create", |order| Ok(Action::CreateRepository(order.asked_repository()?))),
     ("SR.probe", |order| Ok(Action::Probe(order.probed(2)))),
     ("SR.probe_ext", |order| Ok(Action::Probe(order.probed(2)))),
@@ -138,6 +141,7 @@ pub fn thing(view: &View, task: &Object) -> Option<Ref> {
         ("VM" | "VDI", "clone" | "copy") | ("VDI", "create" | "introduce") => None,
         ("SR", "create" | "probe" | "probe_ext") => None,
         ("VBD", _) => view.find::<VBD>(object).map(|vbd| vbd.get(VBD::VM)),
+        ("VUSB", _) => view.find::<VUSB>(object).map(|vusb| vusb.get(VUSB::VM)),
         ("VIF", _) => view.find::<VIF>(object).map(|vif| vif.get(VIF::VM)),
         ("PBD", _) => view.find::<PBD>(object).map(|pbd| pbd.get(PBD::SR)),
         _ => Some(object),
@@ -235,6 +239,16 @@ impl Order<'_> {
         let machine = self.machine_of(vif.get(VIF::VM))?;
         let nic = config::nic(self.view, vif);
         Ok(if attach { Action::AttachNic { machine, nic } } else { Action::DetachNic { machine, nic } })
+    }
+
+    /// Where the device is plugged in that the machine gives back.
+    fn usb(&self) -> Result<Action, ApiError> {
+        let vusb = self.view.find::<VUSB>(self.object).ok_or_else(|| codes::HANDLE_INVALID("VUSB", self.object))?;
+        let on = self.task.get(task::resident_on);
+        let path =
+            usb::device_of(self.view, vusb.get(VUSB::USB_group), on).map(|pusb| pusb.get(PUSB::path).to_string());
+        let machine = self.machine_of(vusb.get(VUSB::VM))?;
+        Ok(path.map_or(Action::Nothing, |path| Action::DetachUsb { machine, path }))
     }
 
     /// The interface as it will be on another network.

@@ -95,6 +95,9 @@ const RULES: &[Rule] = &[
     rule("send_trigger", RUNNING, MACHINE),
 ];
 
+/// What a machine with a device of its host cannot do.
+const BOUND_TO_HOST: &[&str] = &["suspend", "snapshot", "checkpoint", "pool_migrate", "migrate_send"];
+
 /// The operations that a checkpoint, which is a suspended snapshot, lets through like a halted one.
 const FROM_CHECKPOINT: &[&str] = &["clone", "copy"];
 
@@ -132,6 +135,8 @@ fn neighbours(view: &View, machine: &Object) -> Vec<(ClassId, Ref)> {
         }
     }
     near.extend(view.far(VM::VIFs, vm).into_iter().map(|vif| (ClassId::VIF, vif)));
+    near.extend(view.far(VM::VUSBs, vm).into_iter().map(|vusb| (ClassId::VUSB, vusb)));
+    near.extend(view.far(VM::VTPMs, vm).into_iter().map(|tpm| (ClassId::VTPM, tpm)));
     near.extend(view.far(VM::snapshots, vm).into_iter().map(|snapshot| (ClassId::VM, snapshot)));
     let appliance = machine.get(VM::appliance);
     if !appliance.is_null() {
@@ -161,6 +166,7 @@ fn may(view: &View, machine: &Object, rule: &Rule) -> Result<(), ApiError> {
     busy(machine.reference, "VM", machine.get(VM::current_operations), rule.beside)?;
     kind(machine, rule)?;
     membership(view, machine, rule)?;
+    host_devices(view, machine, rule)?;
     if !rule.beside.contains(&"*") {
         devices(view, machine, rule)?;
     }
@@ -242,6 +248,12 @@ fn membership(view: &View, machine: &Object, rule: &Rule) -> Result<(), ApiError
         return Err(codes::VM_ASSIGNED_TO_SNAPSHOT_SCHEDULE(vm, schedule));
     }
     Ok(())
+}
+
+/// A device of the host cannot be copied, kept in an image, or taken to another host.
+fn host_devices(view: &View, machine: &Object, rule: &Rule) -> Result<(), ApiError> {
+    let bound = BOUND_TO_HOST.contains(&rule.operation) && !view.far(VM::VUSBs, machine.reference).is_empty();
+    if bound { Err(codes::VM_HAS_VUSBS(machine.reference)) } else { Ok(()) }
 }
 
 /// A device that is being plugged, or a disk that is being worked on, holds the machine too.

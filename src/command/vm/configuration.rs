@@ -4,6 +4,7 @@
 use super::allowed::{self, permit};
 use super::memory::{self, Limits};
 use super::{allowed::bad_power_state, boot, state};
+use crate::command::device::tpm;
 use crate::command::draft::Fields;
 use crate::command::{Call, Draft, generic};
 use crate::error::{ApiError, codes};
@@ -126,11 +127,13 @@ pub fn take_apart(draft: &mut Draft, vm: Ref) -> Answer {
         (ClassId::VBD, draft.far(VM::VBDs, vm)),
         (ClassId::VIF, draft.far(VM::VIFs, vm)),
         (ClassId::VUSB, draft.far(VM::VUSBs, vm)),
-        (ClassId::VTPM, draft.far(VM::VTPMs, vm)),
         (ClassId::VGPU, draft.far(VM::VGPUs, vm)),
         (ClassId::console, draft.far(VM::consoles, vm)),
         (ClassId::crashdump, draft.far(VM::crash_dumps, vm)),
     ];
+    for tpm in draft.far(VM::VTPMs, vm) {
+        tpm::remove(draft, tpm);
+    }
     for (class, owned) in parts {
         for part in owned {
             draft.delete_object(class, part);

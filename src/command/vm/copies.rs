@@ -13,6 +13,7 @@
 
 use super::allowed::permit;
 use super::{configuration, lifecycle, schedule, state};
+use crate::command::device::tpm;
 use crate::command::draft::Fields;
 use crate::command::network::address::mac_from;
 use crate::command::operation::{self, Begin, Disk, DiskWork, Ended};
@@ -183,6 +184,7 @@ fn copied(draft: &mut Draft, ended: &Ended, kind: Kind) -> Answer {
     }
     add_devices(draft, vm, copy, &made)?;
     add_interfaces(draft, vm, copy, kind != Kind::Clone)?;
+    tpm::copy(draft, vm, copy)?;
     if kind != Kind::Clone {
         let scheduled = schedule::is_run(draft.view(), ended.task);
         draft.set(copy, VM::is_vmss_snapshot, scheduled);

@@ -2,6 +2,7 @@
 //! chosen. Reads one view; decides nothing but the place.
 
 use super::{boot, memory};
+use crate::command::device::usb;
 use crate::command::storage::vbd;
 use crate::error::{ApiError, codes};
 use crate::model::{PBD, PIF, SR, VBD, VDI, VIF, VM, host, host_metrics, network};
@@ -49,6 +50,7 @@ pub fn assert_can_run(view: &View, machine: &Object, on: Ref) -> Result<(), ApiE
     processor_fits(view, machine, found)?;
     disks_are_reachable(view, machine, on)?;
     networks_are_reachable(view, machine, on)?;
+    usb::assert_reachable(view, machine, on)?;
     memory::assert_room(view, machine, on)
 }
 

@@ -14,6 +14,7 @@
 
 use super::boot;
 use crate::command::Draft;
+use crate::command::device::usb;
 use crate::command::draft::Fields;
 use crate::command::storage::disk;
 use crate::error::ApiError;
@@ -79,6 +80,7 @@ pub fn halt(draft: &mut Draft, vm: Ref) -> Result<(), ApiError> {
     for vif in draft.far(VM::VIFs, vm) {
         draft.set(vif, VIF::currently_attached, false);
     }
+    usb::attach_all(draft, vm, false);
     drop_suspended_state(draft, vm)
 }
 
@@ -156,6 +158,7 @@ fn attach_devices(draft: &mut Draft, vm: Ref) -> Result<(), ApiError> {
     for vif in draft.far(VM::VIFs, vm) {
         draft.set(vif, VIF::currently_attached, true);
     }
+    usb::attach_all(draft, vm, true);
     Ok(())
 }
 

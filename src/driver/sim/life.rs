@@ -116,6 +116,8 @@ pub fn name(action: &Action) -> &'static str {
         Action::Track { .. } => "track",
         Action::Measure(_) | Action::Compare { .. } | Action::Scan(_) | Action::Probe(_) => "scan",
         Action::FindInterfaces | Action::Interface(_) => "interface",
+        Action::DetachUsb { .. } => "detach",
+        Action::FindUsb => "scan",
         Action::CreateRepository(_) | Action::DestroyRepository(_) => "repository",
         Action::AttachRepository(_) | Action::DetachRepository(_) => "repository",
     }
@@ -139,7 +141,7 @@ pub fn seconds(action: &Action, luck: f64, memory: i64) -> f64 {
         Action::Disks { work, .. } => work.iter().map(|disk| disk_seconds(&disk.work, disk.bytes, memory)).sum(),
         Action::Resize { .. } | Action::Scan(_) | Action::Probe(_) => 0.5,
         Action::Measure(_) | Action::Compare { .. } | Action::Track { .. } => 0.1,
-        Action::FindInterfaces | Action::Interface(_) => 0.3,
+        Action::FindInterfaces | Action::FindUsb | Action::Interface(_) | Action::DetachUsb { .. } => 0.3,
         Action::CreateRepository(_) | Action::DestroyRepository(_) => 1.0,
         Action::AttachRepository(_) | Action::DetachRepository(_) => 0.5,
     }

@@ -9,6 +9,7 @@
 //! Must never know the view, the log, or what a task is.
 
 mod contents;
+mod hardware;
 mod life;
 mod steps;
 mod store;
@@ -142,7 +143,11 @@ impl Sim {
         let state = &inner.store.state;
         let machines = state.machines.iter().filter(|(_, domain)| domain.doing != Doing::Building);
         let machines = machines.map(|(uuid, domain)| (*uuid, self.machine(domain, now)));
-        Ok(Observation { boot: state.boot.uuid_text(), machines: machines.collect() })
+        Ok(Observation {
+            boot: state.boot.uuid_text(),
+            machines: machines.collect(),
+            hardware: hardware::HARDWARE.clone(),
+        })
     }
 
     fn machine(&self, domain: &Domain, now: Micros) -> Machine {

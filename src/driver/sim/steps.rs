@@ -39,6 +39,7 @@ pub fn machine(action: &Action) -> Option<Ref> {
             Some(*machine)
         }
         Action::AttachNic { machine, .. } | Action::DetachNic { machine, .. } => Some(*machine),
+        Action::DetachUsb { machine, .. } => Some(*machine),
         Action::Disks { machine, .. } => *machine,
         _ => None,
     }
@@ -180,6 +181,7 @@ fn seen(state: &State, action: &Action) -> Result<Option<Facts>, ApiError> {
         Action::Measure(image) => measured(state, image),
         Action::Scan(repository) => found(state, repository),
         Action::FindInterfaces => interfaces(),
+        Action::FindUsb => Facts { usb: super::hardware::HARDWARE.usb.clone(), ..Facts::default() },
         Action::Probe(repository) => probed(state, repository),
         _ => return Ok(None),
     }))
@@ -326,6 +328,7 @@ fn changed(mut domain: Domain, action: &Action, mark: Ref) -> Entry {
             domain.config.nics.retain(|other| other.number != nic.number);
             domain.config.nics.push(Nic::clone(nic));
         }
+        Action::DetachUsb { path, .. } => domain.config.usbs.retain(|other| other != path),
         Action::DetachNic { nic, .. } => domain.config.nics.retain(|other| other.number != nic.number),
         _ => {}
     }

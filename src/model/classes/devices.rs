@@ -45,6 +45,8 @@ class! {
         CO driver_name: String = "";
         /// Machines that it is passed to.
         RO attached_VMs: Set<Ref<VM>> = {}, internal;
+        /// Whether the host uses it.
+        RO dom0_access: pci_dom0_access = enabled, internal;
     }
     messages {
         /// Whether the host uses it.
@@ -255,7 +257,7 @@ class! {
     }
     messages {
         /// Choose whether a machine may have it.
-        fn set_passthrough_enabled(self: Ref<PUSB>, value: Bool) -> Void as pool_admin, task;
+        fn set_passthrough_enabled(self: Ref<PUSB>, value: Bool) -> Void as pool_admin ![USB_ALREADY_ATTACHED], task;
         /// Look for devices that came or went.
         fn scan(host: Ref<host>) -> Void as pool_admin, task;
     }
@@ -280,7 +282,7 @@ class! {
     }
     messages {
         /// Remove it; it must be empty.
-        fn destroy(self: Ref<USB_group>) -> Void as pool_admin, task;
+        fn destroy(self: Ref<USB_group>) -> Void as pool_admin ![USB_GROUP_CONTAINS_VUSB, USB_GROUP_CONTAINS_PUSB], task;
         /// Make an empty one.
         fn create(name_label: String, name_description: String, other_config: Map<String, String>) -> Ref<USB_group> as pool_admin, task;
     }
@@ -310,11 +312,11 @@ class! {
     }
     messages {
         /// Take it away from the machine.
-        fn destroy(self: Ref<VUSB>) -> Void as pool_admin, task;
+        fn destroy(self: Ref<VUSB>) -> Void as pool_admin ![OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Take it out of the running machine.
-        fn unplug(self: Ref<VUSB>) -> Void as pool_admin, task;
+        fn unplug(self: Ref<VUSB>) -> Void as pool_admin ![VM_BAD_POWER_STATE, DEVICE_ALREADY_DETACHED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Give a machine one.
-        fn create(VM: Ref<VM>, USB_group: Ref<USB_group>, other_config: Map<String, String>) -> Ref<VUSB> as pool_admin, task;
+        fn create(VM: Ref<VM>, USB_group: Ref<USB_group>, other_config: Map<String, String>) -> Ref<VUSB> as pool_admin ![TOO_MANY_VUSBS, USB_GROUP_CONTAINS_NO_PUSBS, USB_GROUP_CONFLICT], task;
     }
 }
 

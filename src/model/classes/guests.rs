@@ -154,11 +154,13 @@ class! {
         CO is_unique: Bool = false, prototyped;
         /// True if its contents are encrypted where they are kept.
         RO is_protected: Bool = false, prototyped;
+        /// The secret that is what it keeps.
+        RO contents: Ref<secret> = null, internal;
     }
     messages {
         /// Remove it; what it protected cannot be opened any more.
-        fn destroy(self: Ref<VTPM>) -> Void as vm_admin, task, prototyped;
+        fn destroy(self: Ref<VTPM>) -> Void as vm_admin ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS], task, prototyped;
         /// Give a machine one; only while Halted.
-        fn create(vM: Ref<VM>, is_unique: Bool) -> Ref<VTPM> as vm_admin, task, prototyped;
+        fn create(vM: Ref<VM>, is_unique: Bool) -> Ref<VTPM> as vm_admin ![VTPM_MAX_AMOUNT_REACHED, VM_BAD_POWER_STATE], task, prototyped;
     }
 }
