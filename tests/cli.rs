@@ -247,3 +247,17 @@ fn the_pool_is_served_as_it_was() {
     assert_eq!(machines, session.text(&["call", "VM.get_all_records", "--json"]), "no machine changed since");
     assert!(session.text(&["call", "network.get_uuid", "bench"]).len() > 30, "the present goes on");
 }
+
+#[test]
+fn the_server_begins_anew_in_the_same_process_and_ends_when_told() {
+    let mut session = Session::start();
+    session.text(&["call", "network.create", "{\"name_label\":\"lab\",\"MTU\":1400}"]);
+    let hosts = session.json(&["call", "host.get_all", "--json"]);
+    let here = hosts[0].as_str().expect("a host").to_string();
+    session.text(&["call", "host.restart_agent", &here]);
+    session.server.listens();
+    assert_eq!(session.text(&["call", "network.get_MTU", "lab"]), "1400\n");
+    session.text(&["call", "host.shutdown_agent"]);
+    let server = &mut session.server;
+    server::wait_for("the process ends", server::ANSWER_MAX, || (!server.runs()).then_some(()));
+}

@@ -4,11 +4,14 @@
 use crate::auth::token::Tokens;
 use crate::auth::{Accounts, password};
 use crate::command::bootstrap;
+use crate::command::host::certificates;
 use crate::command::{Command, Intent, Principal};
 use crate::driver::Driver;
 use crate::driver::sim::{self, Sim};
 use crate::event::Kind;
-use crate::gateway::listen::{Connections, Endpoint, Listener, tls_config};
+use crate::gateway::identity::Identity;
+use crate::gateway::listen::{Connections, Endpoint, Listener};
+use crate::gateway::local::Wish;
 use crate::gateway::{Gateway, http};
 use crate::log::Port;
 use crate::log::notary::{self, Notary};
@@ -124,6 +127,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let closing = ledger.clone();
     let signer = notary(&args, &ledger, &stop)?;
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
+    let identity = Arc::new(Identity::open(&args.data, &world)?);
+    let (wishes, wished) = watch::channel(None);
     let gateway = Gateway {
         ledger,
         subscribers,
@@ -133,12 +138,18 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         past: Past::new(reader),
         signer,
         driver,
+        identity: identity.clone(),
+        wishes,
         counts: Default::default(),
         read_only: false,
         stop: stop.clone(),
     };
-    let connections = listen(&args, &world, gateway, &stop).await?;
-    stopped().await?;
+    let connections = listen(&args, gateway, &stop).await?;
+    note_certificate(&closing, &identity).await?;
+    let wish = tokio::select! {
+        signal = stopped() => signal.map(|()| Wish::Stop)?,
+        wish = wish_of(wished) => wish,
+    };
     tracing::info!("stopping");
     stop.cancel();
     drop(tokio::time::timeout(DRAIN_WAIT, connections.ended()).await);
@@ -147,7 +158,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     sweeping.abort();
     writing.await.context("the writer")?;
     store.close().await;
-    Ok(())
+    if wish == Wish::Restart { Err(begin_anew()) } else { Ok(()) }
 }
 
 /// The hypervisor.
@@ -225,14 +236,14 @@ async fn own(ledger: &Ledger, message: &'static str, decide: crate::command::Own
 /// Binds everything, then says so, then serves.
 pub(super) async fn listen(
     args: &ServeArgs,
-    world: &World,
     gateway: Gateway,
     stop: &CancellationToken,
 ) -> anyhow::Result<Connections> {
+    let identity = gateway.identity.clone();
     let connections = Connections::new(http::router(gateway), stop.clone());
     let mut endpoints: Vec<Endpoint> = args.listen.iter().copied().map(Endpoint::Tcp).collect();
     for address in &args.listen_tls {
-        endpoints.push(Endpoint::Tls(*address, tls_config(&args.data, world)?));
+        endpoints.push(Endpoint::Tls(*address, identity.clone()));
     }
     endpoints.extend(args.unix.clone().map(Endpoint::Unix));
     if endpoints.is_empty() {
@@ -247,6 +258,38 @@ pub(super) async fn listen(
         tokio::spawn(listener.serve(connections.clone()));
     }
     Ok(connections)
+}
+
+/// The certificate may be another one than when the server ended.
+async fn note_certificate(ledger: &Ledger, identity: &Identity) -> anyhow::Result<()> {
+    let here = ledger.view().all::<host>().next().map(|host| host.reference).unwrap_or_default();
+    if !identity.is_there() {
+        return Ok(());
+    }
+    let pem = identity.certificate()?;
+    let decide = Box::new(move |draft: &mut crate::command::Draft<'_>| certificates::note_own(draft, here, &pem));
+    if let Err(error) = own(ledger, "host.certificate", decide).await {
+        tracing::warn!(%error, "the server's certificate is none that could be described");
+    }
+    Ok(())
+}
+
+/// What a caller wants of the process, once one wants something.
+async fn wish_of(mut wished: watch::Receiver<Option<Wish>>) -> Wish {
+    let wish = wished.wait_for(Option::is_some).await.map(|wish| *wish).unwrap_or_default();
+    match wish {
+        Some(wish) => wish,
+        None => std::future::pending().await, // nobody is left who could want something
+    }
+}
+
+/// Begins anew in the same process, with the same arguments and what may be a newer program. Returns only if it cannot.
+fn begin_anew() -> anyhow::Error {
+    use std::os::unix::process::CommandExt;
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_else(|| "xenledger".into());
+    tracing::info!("beginning anew");
+    anyhow::Error::from(std::process::Command::new(program).args(args).exec()).context("cannot begin anew")
 }
 
 /// Returns when the process is told to stop.

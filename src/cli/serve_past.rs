@@ -11,6 +11,7 @@ use crate::auth::Accounts;
 use crate::auth::token::Tokens;
 use crate::driver::absent::Absent;
 use crate::gateway::Gateway;
+use crate::gateway::identity::Identity;
 use crate::log::memory::MemoryLog;
 use crate::log::signed::{self, Signer};
 use crate::log::sqlite::LogReader;
@@ -55,11 +56,13 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         past: Past::new(reader),
         signer: Arc::new(Signer::open(&args.data.join(signed::KEY_FILE), &world)?),
         driver: Arc::new(Absent),
+        identity: Arc::new(Identity::beside(&args.data, &world)),
+        wishes: Default::default(),
         counts: Default::default(),
         read_only: true,
         stop: stop.clone(),
     };
-    let _connections = listen(args, &world, gateway, &stop).await?;
+    let _connections = listen(args, gateway, &stop).await?;
     stopped().await?;
     stop.cancel();
     Ok(())

@@ -109,6 +109,8 @@ pub struct Facts {
     pub device: Option<String>,
     /// The blocks in which two disks differ: a bitmap in base64, the first block in the highest bit.
     pub changed_blocks: Option<String>,
+    /// The run of the host that began.
+    pub boot: Option<String>,
     /// USB devices found by a scan.
     pub usb: Vec<super::device::hardware::Usb>,
 }

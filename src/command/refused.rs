@@ -47,16 +47,6 @@ pub const REFUSED: &[Refused] = &[
         ],
     },
     Refused {
-        why: "certificates are files of the data folder",
-        messages: &[
-            "host.get_server_certificate",
-            "host.install_server_certificate",
-            "host.refresh_server_certificate",
-            "host.reset_server_certificate",
-            "host.emergency_reset_server_certificate",
-        ],
-    },
-    Refused {
         why: "the host's packages are the distribution's to update",
         messages: &[
             "pool.sync_updates",
@@ -76,13 +66,8 @@ pub const REFUSED: &[Refused] = &[
     Refused {
         why: "the host itself, its processes, files and clock are its operator's",
         messages: &[
-            "host.shutdown_agent",
-            "host.restart_agent",
-            "host.reboot",
-            "host.shutdown",
             "host.get_system_status_capabilities",
             "host.bugreport_upload",
-            "host.send_debug_keys",
             "host.management_disable",
             "host_crashdump.upload",
             "crashdump.*",
@@ -91,16 +76,6 @@ pub const REFUSED: &[Refused] = &[
     Refused {
         why: "nothing is sent to anybody unasked",
         messages: &["pool.reset_telemetry_uuid", "pool.send_test_post", "pool.test_archive_target"],
-    },
-    Refused {
-        why: "measured values are read at /metrics",
-        messages: &[
-            "host.get_data_sources",
-            "host.record_data_source",
-            "host.query_data_source",
-            "host.forget_data_source_archives",
-            "host.backup_rrds",
-        ],
     },
     Refused {
         why: "a cache is chosen host by host",
@@ -147,7 +122,7 @@ mod tests {
     use crate::model::{ClassId, Lifecycle, MODEL};
 
     /// Served by the gateway, which asks others than the writer.
-    const ELSEWHERE: [&str; 8] = [
+    const ELSEWHERE: [&str; 15] = [
         "session.login_with_password",
         "session.slave_local_login_with_password",
         "session.change_password",
@@ -155,6 +130,13 @@ mod tests {
         "host.dmesg",
         "host.dmesg_clear",
         "host.get_log",
+        "host.get_server_certificate",
+        "host.install_server_certificate",
+        "host.refresh_server_certificate",
+        "host.reset_server_certificate",
+        "host.emergency_reset_server_certificate",
+        "host.restart_agent",
+        "host.shutdown_agent",
         "VM.get_power_state_history",
     ];
 

@@ -115,10 +115,22 @@ pub enum Action {
     },
     /// Look which USB devices the host has.
     FindUsb,
+    /// Restart the host, or switch it off or on.
+    Host(HostWork),
+    /// Press debug keys of the hypervisor.
+    Keys(String),
     /// Look which network devices the host has.
     FindInterfaces,
     /// Bring an interface of the host up or down, or give it its addresses.
     Interface(Interface),
+}
+
+/// What is done to a whole host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostWork {
+    Reboot,
+    Off,
+    On,
 }
 
 /// How a machine is ended.

@@ -21,7 +21,7 @@ pub mod observation;
 pub mod sim;
 
 pub use crate::command::operation::Facts;
-pub use action::{Action, Config, Device, Disk, DiskWork, Image, Interface, Manner, Nic, Repository};
+pub use action::{Action, Config, Device, Disk, DiskWork, HostWork, Image, Interface, Manner, Nic, Repository};
 pub use observation::{Ended, Guest, Machine, Observation, Power};
 
 use crate::error::{ApiError, codes};

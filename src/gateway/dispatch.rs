@@ -1,14 +1,13 @@
 //! From a name and untyped arguments to an answer.
 
 use super::answer::Answer;
-use super::journal::JOURNAL;
 use super::past::POWER_STATES;
-use super::{Gateway, Peer};
+use super::{Gateway, Peer, local};
 use crate::command::{self, Call, Command, Intent, Principal, Reading};
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
 use crate::log::writer::Refusal;
-use crate::model::{ClassId, Implied, Lifecycle, MODEL, Message, Ty, host, task};
+use crate::model::{ClassId, Implied, Lifecycle, MODEL, Message, Ty, task};
 use crate::subscribe::Key;
 use crate::value::{self, Ref, Value, default_value};
 use crate::views::View;
@@ -18,11 +17,6 @@ use std::sync::Arc;
 /// Hashes passwords, so it is served before the writer.
 const CHANGE_PASSWORD: &str = "session.change_password";
 const SET_PASSWORD: &str = "user.set_password";
-
-/// Answered from outside the view.
-const DMESG: &str = "host.dmesg";
-const DMESG_CLEAR: &str = "host.dmesg_clear";
-const GET_LOG: &str = "host.get_log";
 
 /// A call as it came off a wire.
 pub struct Request {
@@ -143,11 +137,7 @@ impl Gateway {
                 self.accounts.set_password(&caller.principal, whose, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));
             }
-            ClassId::host => {
-                if let Some(text) = self.log_of(&call).await? {
-                    return self.known(call, Value::from(text), &caller).await;
-                }
-            }
+            ClassId::host if local::SERVED.contains(&message.full_name) => return self.local(call, &caller).await,
             _ => {}
         }
         let accepted = self.submit(Intent::Call(call), &caller).await?;
@@ -156,34 +146,6 @@ impl Gateway {
             None => Ok(Answer::Value(accepted.result)),
             Some(task) => self.outcome(task, message).await.map(Answer::Value),
         }
-    }
-
-    /// The logs of a host, which are in no view: the hypervisor's and the server's own.
-    async fn log_of(&self, call: &Call) -> Result<Option<String>, ApiError> {
-        let text = match call.message.full_name {
-            DMESG => self.driver.console(false),
-            DMESG_CLEAR => self.driver.console(true),
-            GET_LOG => Box::pin(async { Ok(JOURNAL.text()) }),
-            _ => return Ok(None),
-        };
-        let here = call.reference(0);
-        match self.ledger.view().find::<host>(here) {
-            Some(_) => text.await.map(Some),
-            None => Err(codes::HANDLE_INVALID("host", here)),
-        }
-    }
-
-    /// Answers what is known already; as `Async.` through a task that has ended.
-    async fn known(&self, call: Call, result: Value, caller: &Caller) -> Result<Answer, ApiError> {
-        if !call.background {
-            return Ok(Answer::Value(result));
-        }
-        let message = call.message.full_name;
-        let decide = Box::new(move |draft: &mut command::Draft<'_>| {
-            Ok(Value::Ref(command::operation::finished(draft, &call, &result)))
-        });
-        let accepted = self.submit(Intent::Own { message, kind: Kind::Change, decide }, caller).await?;
-        Ok(Answer::Value(accepted.result))
     }
 
     /// Sends what a caller wants to the writer.
@@ -262,10 +224,11 @@ pub fn list_methods() -> impl Iterator<Item = &'static str> {
 
 /// Whether a message does something, here or in a family of `command`.
 fn answers(message: &Message) -> bool {
-    const HERE: [&str; 6] = [CHANGE_PASSWORD, SET_PASSWORD, DMESG, DMESG_CLEAR, GET_LOG, POWER_STATES];
+    const HERE: [&str; 3] = [CHANGE_PASSWORD, SET_PASSWORD, POWER_STATES];
     let here = matches!(message.class, ClassId::event | ClassId::log)
         || message.no_session
-        || HERE.contains(&message.full_name);
+        || HERE.contains(&message.full_name)
+        || local::SERVED.contains(&message.full_name);
     here || message.implied.is_some() || command::handler(message).is_some() || command::reader(message).is_some()
 }
 
@@ -275,7 +238,7 @@ fn changes(message: &Message) -> bool {
     match message.class {
         ClassId::event | ClassId::log => false,
         ClassId::session => message.full_name == CHANGE_PASSWORD,
-        _ => !reads && ![DMESG, GET_LOG, POWER_STATES].contains(&message.full_name),
+        _ => !reads && message.full_name != POWER_STATES && !local::READS.contains(&message.full_name),
     }
 }
 

@@ -2,7 +2,7 @@
 //! everything behind is the same.
 
 use super::Peer;
-use crate::world::World;
+use super::identity::Identity;
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
@@ -20,9 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -37,16 +34,16 @@ const DESCRIPTORS_KEPT: u64 = 128;
 const SOCKET_MODE: u32 = 0o660;
 
 /// Where to listen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Endpoint {
     Tcp(SocketAddr),
-    Tls(SocketAddr, Arc<ServerConfig>),
+    Tls(SocketAddr, Arc<Identity>),
     Unix(PathBuf),
 }
 
 enum Bound {
     Tcp(TcpListener),
-    Tls(TcpListener, TlsAcceptor),
+    Tls(TcpListener, Arc<Identity>),
     Unix(UnixListener),
 }
 
@@ -91,11 +88,12 @@ impl Listener {
                 let name = format!("http://{}", listener.local_addr()?);
                 Ok(Listener { bound: Bound::Tcp(listener), name })
             }
-            Endpoint::Tls(address, config) => {
+            Endpoint::Tls(address, identity) => {
+                identity.config().context("the server's certificate")?;
                 let listener =
                     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
                 let name = format!("https://{}", listener.local_addr()?);
-                Ok(Listener { bound: Bound::Tls(listener, TlsAcceptor::from(config)), name })
+                Ok(Listener { bound: Bound::Tls(listener, identity), name })
             }
             Endpoint::Unix(path) => {
                 let listener = bind_unix(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
@@ -132,11 +130,11 @@ impl Listener {
                     drop(permit);
                 });
             }
-            Bound::Tls(listener, acceptor) => {
+            Bound::Tls(listener, identity) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let peer = Peer { address: Arc::from(address.to_string()), uid: None };
-                let acceptor = acceptor.clone();
+                let acceptor = TlsAcceptor::from(identity.config().map_err(std::io::Error::other)?);
                 connections.tasks.spawn(async move {
                     match tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => shared.connection(stream, peer).await,
@@ -202,42 +200,4 @@ fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(listener)
-}
-
-/// The server's certificate from the data folder; made at first start and kept, since clients pin it.
-pub fn tls_config(data: &Path, world: &World) -> anyhow::Result<Arc<ServerConfig>> {
-    let (certificate_path, key_path) = (data.join("tls-certificate.pem"), data.join("tls-key.pem"));
-    if !key_path.exists() {
-        make_certificate(&certificate_path, &key_path, world)?;
-    }
-    let certificates: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_file_iter(&certificate_path)?.collect::<Result<_, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(&key_path)?;
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
-    Ok(Arc::new(config))
-}
-
-fn make_certificate(certificate_path: &Path, key_path: &Path, world: &World) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let names = vec!["localhost".to_string(), "127.0.0.1".to_string(), "::1".to_string(), "xenledger".to_string()];
-    let mut params = rcgen::CertificateParams::new(names)?;
-    params.distinguished_name.push(rcgen::DnType::CommonName, "xenledger");
-    let mut serial = [0; 16];
-    world.fill(&mut serial);
-    params.serial_number = Some(rcgen::SerialNumber::from_slice(&serial));
-    let key = rcgen::KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
-    std::fs::write(certificate_path, certificate.pem())?;
-    // The key last: it is what says that both are there.
-    let partial = key_path.with_extension("pem.partial");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-    file.write_all(key.serialize_pem().as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&partial, key_path)?;
-    Ok(())
 }

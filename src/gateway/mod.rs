@@ -16,8 +16,10 @@ pub mod answer;
 pub mod audit;
 pub mod dispatch;
 pub mod http;
+pub mod identity;
 pub mod journal;
 pub mod listen;
+pub mod local;
 pub mod metrics;
 pub mod past;
 pub mod resources;
@@ -48,6 +50,10 @@ pub struct Gateway {
     pub signer: Arc<Signer>,
     /// Asked for the hypervisor's own log; what changes goes through the writer.
     pub driver: Arc<dyn Driver>,
+    /// The server's own certificate.
+    pub identity: Arc<identity::Identity>,
+    /// What callers want of the process.
+    pub wishes: local::Wishes,
     pub counts: metrics::Counts,
     /// Everything but logging in is refused that would change something.
     pub read_only: bool,

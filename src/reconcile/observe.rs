@@ -8,6 +8,7 @@
 
 use super::report::Reporter;
 use crate::command::device::hardware::{self, Hardware};
+use crate::command::host::power;
 use crate::command::vm::observed::{self, End, Observed, State};
 use crate::command::{Draft, Own};
 use crate::driver::{self, Action, Driver, Ended, Machine, Observation, Power};
@@ -133,7 +134,7 @@ impl Observer {
         }
         let (on, boot) = (self.host, observation.boot.clone());
         let there: Vec<Ref> = observation.machines.keys().copied().collect();
-        let decide: Own = Box::new(move |draft| boot_of(draft, on, &boot, &there));
+        let decide: Own = Box::new(move |draft| power::booted(draft, on, &boot, &there));
         if let Err(error) = self.reporter.tell("host.booted", 0, decide).await {
             tracing::warn!(%error, "the boot of a host could not be written");
         }
@@ -182,21 +183,4 @@ fn follow(draft: &mut Draft, message: &'static str, vm: Ref) -> Result<(), ApiEr
         tracing::warn!(machine = %vm, %error, "what should have followed was not allowed");
     }
     Ok(())
-}
-
-fn boot_of(draft: &mut Draft, on: Ref, boot: &str, there: &[Ref]) -> Result<Value, ApiError> {
-    draft.set(on, host::boot, boot);
-    let machines: Vec<Arc<Object>> = draft.view().all::<VM>().cloned().collect();
-    for vm in &machines {
-        let alive = Ref::parse_uuid(vm.get(VM::uuid)).is_some_and(|uuid| there.contains(&uuid));
-        if is_ours(vm) && vm.get(VM::resident_on) == on && !alive {
-            observed::observe(draft, vm.reference, on, &GONE)?;
-        }
-    }
-    for vm in machines {
-        if let Some(message) = observed::after_boot(draft.view(), vm.reference) {
-            follow(draft, message, vm.reference)?;
-        }
-    }
-    Ok(Value::Void)
 }

@@ -8,9 +8,11 @@ use super::config;
 use crate::command::device::usb;
 use crate::command::operation::{self, Facts};
 use crate::driver::Trace;
-use crate::driver::action::{Action, Config, Disk, DiskWork, Image, Interface, Manner, Nic, Repository, Texts};
+use crate::driver::action::{
+    Action, Config, Disk, DiskWork, HostWork, Image, Interface, Manner, Nic, Repository, Texts,
+};
 use crate::error::{ApiError, codes};
-use crate::model::{PBD, PIF, PUSB, SR, VBD, VDI, VIF, VM, VUSB, host, network, task};
+use crate::model::{PBD, PIF, PUSB, SR, VBD, VDI, VIF, VM, VUSB, host, host_metrics, network, task};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -45,6 +47,9 @@ struct Order<'a> {
 }
 
 type Planner = fn(&Order<'_>) -> Result<Action, ApiError>;
+
+/// The one message that a host which is off hears.
+const POWER_ON: &str = "host.power_on";
 
 /// How each message is carried out that begins an operation.
 const PLANS: &[(&str, Planner)] = &[
@@ -110,6 +115,10 @@ const PLANS: &[(&str, Planner)] = &[
     ("PIF.unplug", |order| order.interface(false, &[])),
     ("PIF.reconfigure_ip", |order| order.interface(true, &["mode", "address", "netmask", "gateway", "dns"])),
     ("PIF.reconfigure_ipv6", |order| order.interface(true, &["6_mode", "6_address", "6_gateway", "6_dns"])),
+    ("host.reboot", |_| Ok(Action::Host(HostWork::Reboot))),
+    ("host.shutdown", |_| Ok(Action::Host(HostWork::Off))),
+    (POWER_ON, |_| Ok(Action::Host(HostWork::On))),
+    ("host.send_debug_keys", |order| Ok(Action::Keys(order.text(1).to_string()))),
     ("PUSB.scan", |_| Ok(Action::FindUsb)),
     ("VUSB.unplug", |order| order.usb()),
     ("SR.create", |order| Ok(Action::CreateRepository(order.asked_repository()?))),
@@ -129,8 +138,17 @@ fn planner(message: &str) -> Option<Planner> {
 fn action(view: &View, task: &Object) -> Result<Action, ApiError> {
     let message = task.get(task::operation);
     let planner = planner(message).ok_or_else(|| codes::NOT_IMPLEMENTED(message))?;
+    if **message != *POWER_ON {
+        assert_up(view, task.get(task::resident_on))?;
+    }
     let object = Ref::parse(task.get(task::object)).unwrap_or_default();
     planner(&Order { view, object, args: operation::arguments(task), disks: operation::disks(task), task })
+}
+
+fn assert_up(view: &View, on: Ref) -> Result<(), ApiError> {
+    let metrics = view.find::<host>(on).and_then(|held| view.find::<host_metrics>(held.get(host::metrics)));
+    let off = metrics.is_some_and(|metrics| !metrics.get(host_metrics::live));
+    if off { Err(codes::HOST_OFFLINE(on)) } else { Ok(()) }
 }
 
 /// What a task works on, so that one works on it at a time; `None` for what only reads or makes something new.

@@ -4,6 +4,7 @@
 mod arguments;
 mod every;
 mod furnish;
+mod local;
 mod past;
 mod server;
 

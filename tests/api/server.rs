@@ -14,6 +14,7 @@ use xenledger::event::Kind;
 use xenledger::gateway::Gateway;
 use xenledger::gateway::answer::Answer;
 use xenledger::gateway::dispatch::{Noted, Request};
+use xenledger::gateway::identity::Identity;
 use xenledger::log::memory::MemoryLog;
 use xenledger::log::vault::{Reading, Secrets};
 use xenledger::log::writer::{Ledger, Writer};
@@ -41,6 +42,8 @@ const SPEED: f64 = 50.0;
 
 pub struct Server {
     pub gateway: Gateway,
+    /// Where the server's certificate is.
+    _folder: tempfile::TempDir,
     pub session: String,
     /// Whether operations are carried out, and time goes by while a call waits.
     reconciled: bool,
@@ -81,6 +84,7 @@ impl Server {
         let past = Past::new(port.another());
         let accounts = Accounts::new(ledger.clone(), Vault(tokio::sync::Mutex::new(port)));
         let tokens = Arc::new(xenledger::auth::token::Tokens::new(b"a key for tests, of thirty-two b."));
+        let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway {
             ledger,
             subscribers,
@@ -89,6 +93,8 @@ impl Server {
             tokens,
             past,
             signer: Arc::new(xenledger::log::signed::Signer::of(&[7; 32])),
+            identity: Arc::new(Identity::open(folder.path(), &world).expect("a folder")),
+            wishes: Default::default(),
             driver: Arc::new(Sim::in_memory(world, Options { speed: SPEED, ..Options::default() })),
             counts: Default::default(),
             read_only: false,
@@ -97,7 +103,7 @@ impl Server {
         if reconciled {
             reconcile(&gateway);
         }
-        let mut server = Server { gateway, session: String::new(), reconciled };
+        let mut server = Server { gateway, _folder: folder, session: String::new(), reconciled };
         server.login().await;
         server
     }
@@ -177,6 +183,11 @@ impl Server {
     /// Changes the state directly: what a test takes for granted.
     pub async fn own(&self, decide: Own) -> Value {
         own(&self.gateway.ledger, "test.given", decide).await
+    }
+
+    /// What was last wished for the process.
+    pub fn wish(&self) -> Option<xenledger::gateway::local::Wish> {
+        *self.gateway.wishes.borrow()
     }
 
     /// The hash of the whole state.

@@ -30,6 +30,8 @@ pub struct Server {
     child: Child,
     pub http: SocketAddr,
     data: PathBuf,
+    /// Where it listens, each time that it says so.
+    addresses: mpsc::Receiver<String>,
 }
 
 impl Server {
@@ -65,12 +67,18 @@ impl Server {
                 }
             }
         });
-        let mut server = Server { child, http: SocketAddr::from(([127, 0, 0, 1], 0)), data: data.to_owned() };
-        match address.recv_timeout(READY_MAX) {
-            Ok(address) => server.http = address.parse().expect("an address"),
-            Err(error) => panic!("the server does not listen ({error}); it said:\n{}", server.said()),
-        }
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Server { child, http: nowhere, data: data.to_owned(), addresses: address };
+        server.listens();
         server
+    }
+
+    /// Waits until it says where it listens, which it does again when it begins anew.
+    pub fn listens(&mut self) {
+        match self.addresses.recv_timeout(READY_MAX) {
+            Ok(address) => self.http = address.parse().expect("an address"),
+            Err(error) => panic!("the server does not listen ({error}); it said:\n{}", self.said()),
+        }
     }
 
     /// `kill -9`, and waits until the process is gone.

@@ -3,6 +3,7 @@
 //! parallel, progress, and silence when nothing happens.
 
 mod house;
+mod power;
 mod sequences;
 
 use house::{GIB, House, is_pending, nothing_pending};

@@ -8,10 +8,13 @@
 
 pub mod certificates;
 mod clock;
+mod measured;
 mod pool;
+pub mod power;
 mod room;
 pub mod x509;
 
+use super::device::pci;
 use super::operation::Derived;
 use super::{Call, Completion, Draft, Handler, Reader, Reading, generic};
 use crate::error::{ApiError, codes};
@@ -30,7 +33,13 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("host.disable", disable),
     ("host.evacuate", evacuate),
     ("host.destroy", destroy),
-    ("host.power_on", power_on),
+    ("host.power_on", power::begin_power_on),
+    ("host.reboot", power::begin_reboot),
+    ("host.shutdown", power::begin_shutdown),
+    ("host.send_debug_keys", power::begin_debug_keys),
+    ("host.record_data_source", measured::record),
+    ("host.forget_data_source_archives", measured::forget),
+    ("host.backup_rrds", nothing_to_do),
     ("host.set_hostname_live", set_hostname_live),
     ("host.set_power_on_mode", set_power_on_mode),
     ("host.apply_edition", apply_edition),
@@ -125,6 +134,8 @@ pub const READERS: &[(&str, Reader)] = &[
     ("host.get_uncooperative_resident_VMs", room::uncooperative_machines),
     ("host.get_management_interface", management_interface),
     ("host.has_extension", has_extension),
+    ("host.get_data_sources", measured::list),
+    ("host.query_data_source", measured::query),
     ("host.get_sched_gran", sched_gran),
     ("host.list_timezones", clock::list_timezones),
     ("host.get_ntp_synchronized", clock::ntp_synchronized),
@@ -145,7 +156,12 @@ pub const READERS: &[(&str, Reader)] = &[
     ("pool.check_update_readiness", empty_set),
 ];
 
-pub const COMPLETIONS: &[(&str, Completion)] = &[];
+pub const COMPLETIONS: &[(&str, Completion)] = &[
+    ("host.reboot", power::came_up),
+    ("host.power_on", power::came_up),
+    ("host.shutdown", power::went_down),
+    ("host.send_debug_keys", power::pressed),
+];
 
 pub const DERIVED: &[&Derived] = &[
     &Derived {
@@ -203,12 +219,14 @@ fn enable(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
         return Err(codes::HOST_NOT_LIVE());
     }
     draft.set(held.reference, host::enabled, true);
+    draft.set(held.reference, host::auto_enable, true);
     Ok(Value::Void)
 }
 
 fn disable(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     draft.find::<host>(call.reference(0))?;
     draft.set(call.reference(0), host::enabled, false);
+    draft.set(call.reference(0), host::auto_enable, call.bool(1));
     Ok(Value::Void)
 }
 
@@ -236,14 +254,6 @@ fn destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     draft.delete::<host_metrics>(held.get(host::metrics));
     draft.delete::<host>(held.reference);
     Ok(Value::Void)
-}
-
-fn power_on(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let held = draft.find::<host>(call.reference(0))?;
-    match is_live(draft.view(), &held) {
-        true => Ok(Value::Void),
-        false => Err(codes::HOST_POWER_ON_MODE_DISABLED()),
-    }
 }
 
 fn set_hostname_live(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
@@ -275,18 +285,16 @@ fn apply_edition(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 
 /// The console's screen changes hands at the next boot.
 fn enable_display(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    change_display(draft, call, &[("disabled", "enable_on_reboot"), ("disable_on_reboot", "enabled")])
+    change_display(draft, call, &pci::ENABLE)
 }
 
 fn disable_display(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    change_display(draft, call, &[("enabled", "disable_on_reboot"), ("enable_on_reboot", "disabled")])
+    change_display(draft, call, &pci::DISABLE)
 }
 
-fn change_display(draft: &mut Draft, call: &Call, steps: &[(&str, &'static str)]) -> Result<Value, ApiError> {
-    let held = draft.find::<host>(call.reference(0))?;
-    let now = held.get(host::display);
-    let next = steps.iter().find(|(from, _)| *from == now).map(|(_, to)| *to).unwrap_or(now);
-    draft.set(held.reference, host::display, next);
+fn change_display(draft: &mut Draft, call: &Call, steps: &pci::Steps) -> Result<Value, ApiError> {
+    let next = pci::step(steps, draft.get(call.reference(0), host::display, |now| now)?);
+    draft.set(call.reference(0), host::display, next);
     Ok(Value::Enum(next))
 }
 

@@ -12,7 +12,7 @@
 //! | `sim:no-agent` | the guest tells nothing |
 
 use super::store::{Doing, Domain};
-use crate::driver::action::{Action, DiskWork, Manner, Nic, Texts};
+use crate::driver::action::{Action, DiskWork, HostWork, Manner, Nic, Texts};
 use crate::driver::observation::Guest;
 use crate::value::{Micros, Ref};
 use std::time::Duration;
@@ -118,6 +118,8 @@ pub fn name(action: &Action) -> &'static str {
         Action::FindInterfaces | Action::Interface(_) => "interface",
         Action::DetachUsb { .. } => "detach",
         Action::FindUsb => "scan",
+        Action::Host(_) => "host",
+        Action::Keys(_) => "keys",
         Action::CreateRepository(_) | Action::DestroyRepository(_) => "repository",
         Action::AttachRepository(_) | Action::DetachRepository(_) => "repository",
     }
@@ -141,6 +143,9 @@ pub fn seconds(action: &Action, luck: f64, memory: i64) -> f64 {
         Action::Disks { work, .. } => work.iter().map(|disk| disk_seconds(&disk.work, disk.bytes, memory)).sum(),
         Action::Resize { .. } | Action::Scan(_) | Action::Probe(_) => 0.5,
         Action::Measure(_) | Action::Compare { .. } | Action::Track { .. } => 0.1,
+        Action::Host(HostWork::Off) => 3.0,
+        Action::Host(_) => 10.0,
+        Action::Keys(_) => 0.0,
         Action::FindInterfaces | Action::FindUsb | Action::Interface(_) | Action::DetachUsb { .. } => 0.3,
         Action::CreateRepository(_) | Action::DestroyRepository(_) => 1.0,
         Action::AttachRepository(_) | Action::DetachRepository(_) => 0.5,

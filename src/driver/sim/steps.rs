@@ -4,9 +4,9 @@
 
 use super::contents::Contents;
 use super::life::Options;
-use super::store::{Doing, Domain, Entry, Mark, Place, Shelf, State, Stored};
+use super::store::{Doing, Domain, Entry, Mark, Place, Power, Shelf, State, Stored};
 use crate::command::operation::Facts;
-use crate::driver::action::{Action, Config, Device, Disk, DiskWork, Image, Nic, Repository, Texts};
+use crate::driver::action::{Action, Config, Device, Disk, DiskWork, HostWork, Image, Nic, Repository, Texts};
 use crate::error::{ApiError, codes};
 use crate::value::{Micros, Ref};
 
@@ -96,6 +96,11 @@ pub fn begin(state: &State, mark: Ref, action: &Action) -> Result<Begun, ApiErro
         | Action::DestroyRepository(repository)
         | Action::AttachRepository(repository)
         | Action::DetachRepository(repository) => vec![begin_shelf(state, mark, action, repository)],
+        Action::Host(work) => match (work, state.host.off) {
+            (HostWork::Off, true) | (HostWork::On, false) => return Ok(Begun::Reached),
+            (HostWork::Reboot, true) => return Err(codes::HOST_OFFLINE("the simulated host")),
+            _ => vec![Entry::Host(Power { off: state.host.off, mark: Some(begun(mark, false)) })],
+        },
         _ => match machine(action) {
             Some(machine) => vec![marked(running(state, machine)?, mark)],
             None => Vec::new(),
@@ -157,6 +162,8 @@ pub fn reach(
             entries.push(Entry::Repository(repository.uuid, None));
             entries
         }
+        Action::Host(work) => powered(state, mark, *work),
+        Action::Keys(keys) => vec![Entry::Keys(keys.clone())],
         _ => match machine(action) {
             Some(machine) => {
                 let domain = running(state, machine)?;
@@ -203,6 +210,7 @@ pub fn facts(state: &State, mark: Ref) -> Facts {
                 facts.physical_bytes = Some(disk.physical);
                 facts.found.push((uuid.uuid_text(), disk.physical));
             }
+            Place::Host => facts.boot = Some(state.boot.uuid_text()),
             Place::Repository(uuid) => facts.capacity_bytes = capacity(state, uuid),
         }
     }
@@ -227,11 +235,22 @@ fn undone(state: &State, place: Place) -> Option<Entry> {
             let left = Stored { mark: None, ..state.disks.get(&uuid)?.clone() };
             Entry::Disk(uuid, (!made).then(|| Box::new(left)))
         }
+        Place::Host => Entry::Host(Power { mark: None, ..state.host.clone() }),
         Place::Repository(uuid) => {
             let left = Shelf { mark: None, ..state.repositories.get(&uuid)?.clone() };
             Entry::Repository(uuid, (!made).then(|| Box::new(left)))
         }
     })
+}
+
+/// A host that goes down takes what runs on it along; one that comes up has a new run, named after the task.
+fn powered(state: &State, mark: Ref, work: HostWork) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = state.machines.keys().map(|uuid| Entry::Machine(*uuid, None)).collect();
+    if work != HostWork::Off {
+        entries.push(Entry::Boot(mark));
+    }
+    entries.push(Entry::Host(Power { off: work == HostWork::Off, mark: Some(done(mark, false)) }));
+    entries
 }
 
 fn alive(domain: &Domain) -> bool {

@@ -79,6 +79,13 @@ pub struct Shelf {
     pub mark: Option<Mark>,
 }
 
+/// The host itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Power {
+    pub off: bool,
+    pub mark: Option<Mark>,
+}
+
 /// One thing put in another's place, or taken away.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,6 +96,9 @@ pub enum Entry {
     /// The number that the next domain gets.
     NextDomid(i64),
     Boot(Ref),
+    Host(Power),
+    /// Debug keys that were pressed.
+    Keys(String),
 }
 
 /// Where a mark is.
@@ -97,6 +107,7 @@ pub enum Place {
     Machine(Ref),
     Disk(Ref),
     Repository(Ref),
+    Host,
 }
 
 /// All there is.
@@ -107,6 +118,7 @@ pub struct State {
     pub repositories: BTreeMap<Ref, Shelf>,
     pub next_domid: i64,
     pub boot: Ref,
+    pub host: Power,
     marks: HashMap<Ref, BTreeSet<Place>>,
 }
 
@@ -121,6 +133,7 @@ impl State {
             Place::Machine(uuid) => self.machines.get(&uuid)?.mark.as_ref(),
             Place::Disk(uuid) => self.disks.get(&uuid)?.mark.as_ref(),
             Place::Repository(uuid) => self.repositories.get(&uuid)?.mark.as_ref(),
+            Place::Host => self.host.mark.as_ref(),
         }
     }
 
@@ -129,6 +142,8 @@ impl State {
             Entry::Machine(uuid, _) => Place::Machine(*uuid),
             Entry::Disk(uuid, _) => Place::Disk(*uuid),
             Entry::Repository(uuid, _) => Place::Repository(*uuid),
+            Entry::Host(_) => Place::Host,
+            Entry::Keys(_) => return,
             Entry::NextDomid(next) => return self.next_domid = *next,
             Entry::Boot(boot) => return self.boot = *boot,
         };
@@ -144,7 +159,8 @@ impl State {
             Entry::Machine(uuid, thing) => put(&mut self.machines, uuid, thing),
             Entry::Disk(uuid, thing) => put(&mut self.disks, uuid, thing),
             Entry::Repository(uuid, thing) => put(&mut self.repositories, uuid, thing),
-            Entry::NextDomid(_) | Entry::Boot(_) => {}
+            Entry::Host(power) => self.host = power,
+            Entry::NextDomid(_) | Entry::Boot(_) | Entry::Keys(_) => {}
         }
         if let Some(task) = self.mark(place).map(|mark| mark.task) {
             self.marks.entry(task).or_default().insert(place);
@@ -152,7 +168,8 @@ impl State {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        let mut entries = vec![Entry::NextDomid(self.next_domid), Entry::Boot(self.boot)];
+        let mut entries =
+            vec![Entry::NextDomid(self.next_domid), Entry::Boot(self.boot), Entry::Host(self.host.clone())];
         let repositories = self.repositories.iter();
         entries.extend(repositories.map(|(uuid, shelf)| Entry::Repository(*uuid, Some(Box::new(shelf.clone())))));
         entries.extend(self.disks.iter().map(|(uuid, disk)| Entry::Disk(*uuid, Some(Box::new(disk.clone())))));

@@ -187,6 +187,8 @@ class! {
         RO sched_gran_chosen: host_sched_gran = cpu, internal;
         /// True if the next start takes it back into service.
         RO auto_enable: Bool = true, internal;
+        /// Figures that are kept because somebody asked for them.
+        RO recorded_data_sources: Set<String> = {}, internal;
     }
     messages {
         /// Set the clock.
@@ -272,9 +274,9 @@ class! {
         /// The same, for a host that the pool does not reach.
         fn emergency_reset_server_certificate() -> Void as local_root, task;
         /// Install a certificate and its key.
-        fn install_server_certificate(host: Ref<host>, certificate: String, private_key: String, certificate_chain: String) -> Void as pool_admin, task;
+        fn install_server_certificate(host: Ref<host>, certificate: String, private_key: String, certificate_chain: String) -> Void as pool_admin ![SERVER_CERTIFICATE_INVALID, SERVER_CERTIFICATE_NOT_VALID_YET, SERVER_CERTIFICATE_EXPIRED, SERVER_CERTIFICATE_CHAIN_INVALID, SERVER_CERTIFICATE_KEY_INVALID, SERVER_CERTIFICATE_KEY_MISMATCH], task;
         /// Make a new certificate for calls between hosts.
-        fn refresh_server_certificate(host: Ref<host>) -> Void as pool_admin, task;
+        fn refresh_server_certificate(host: Ref<host>) -> Void as pool_admin ![OPERATION_NOT_ALLOWED], task;
         /// Answer the certificate, as PEM.
         fn get_server_certificate(host: Ref<host>) -> String as read_only, task;
         /// Ask the workload balancer where this host's machines should go.
@@ -332,17 +334,17 @@ class! {
         /// Fail with the reason if some machine cannot be moved.
         fn assert_can_evacuate(host: Ref<host>) -> Void as pool_operator ![CANNOT_EVACUATE_HOST, HOST_NOT_ENOUGH_FREE_MEMORY, NO_HOSTS_AVAILABLE], task;
         /// Drop what was kept of a measured figure.
-        fn forget_data_source_archives(host: Ref<host>, data_source: String) -> Void as pool_operator, task;
+        fn forget_data_source_archives(host: Ref<host>, data_source: String) -> Void as pool_operator ![INVALID_VALUE], task;
         /// Read the latest value of one measured figure.
-        fn query_data_source(host: Ref<host>, data_source: String) -> Float as read_only, task;
+        fn query_data_source(host: Ref<host>, data_source: String) -> Float as read_only ![INVALID_VALUE, HOST_OFFLINE], task;
         /// Start to keep a measured figure.
-        fn record_data_source(host: Ref<host>, data_source: String) -> Void as pool_operator, task;
+        fn record_data_source(host: Ref<host>, data_source: String) -> Void as pool_operator ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// List the measured figures that can be asked for.
         fn get_data_sources(host: Ref<host>) -> Set<Record<data_source>> as read_only, task;
         /// Stop high availability on this host only.
         fn emergency_ha_disable(soft: Bool) -> Void as pool_operator ![HA_NOT_ENABLED], task;
         /// Switch the host on from afar.
-        fn power_on(host: Ref<host>) -> Void as pool_operator ![HOST_POWER_ON_MODE_DISABLED], task;
+        fn power_on(host: Ref<host>) -> Void as pool_operator ![HOST_POWER_ON_MODE_DISABLED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Forget a host that is gone; a live one is refused.
         fn destroy(self: Ref<host>) -> Void as pool_operator ![HOST_CANNOT_DESTROY_SELF, HOST_HAS_RESIDENT_VMS, HOST_IS_LIVE], task;
         /// Remove the licence.
@@ -356,7 +358,7 @@ class! {
         /// Send a status report to a server.
         fn bugreport_upload(host: Ref<host>, url: String, options: Map<String, String>) -> Void as pool_operator, task;
         /// Press debug keys of the hypervisor.
-        fn send_debug_keys(host: Ref<host>, keys: String) -> Void as pool_admin, task;
+        fn send_debug_keys(host: Ref<host>, keys: String) -> Void as pool_admin ![VALUE_NOT_SUPPORTED], task;
         /// Answer the log of the host.
         fn get_log(host: Ref<host>) -> String as read_only, task;
         /// Answer the hypervisor's messages and clear them.
@@ -364,9 +366,9 @@ class! {
         /// Answer the hypervisor's messages.
         fn dmesg(host: Ref<host>) -> String as pool_operator, task;
         /// Restart the host; it must be disabled and without running machines.
-        fn reboot(host: Ref<host>) -> Void as pool_operator, task;
+        fn reboot(host: Ref<host>) -> Void as pool_operator ![HOST_NOT_DISABLED, HOST_OFFLINE, HOST_IN_USE, OTHER_OPERATION_IN_PROGRESS], task;
         /// Switch the host off; it must be disabled and without running machines.
-        fn shutdown(host: Ref<host>) -> Void as pool_operator, task;
+        fn shutdown(host: Ref<host>) -> Void as pool_operator ![HOST_NOT_DISABLED, HOST_OFFLINE, HOST_IN_USE, OTHER_OPERATION_IN_PROGRESS], task;
         /// Let machines start here.
         fn enable(host: Ref<host>) -> Void as pool_operator_or_cert ![HOST_NOT_LIVE], task;
         /// Let no machine start or arrive here; those that run go on. With `auto_enable` only until the next start.
