@@ -196,6 +196,7 @@ impl<'a> Draft<'a> {
             (Some(_), None) => Some(Operation::Del),
             (None, Some(after)) => {
                 self.assert_whole(class, after);
+                self.assert_one_of_a_kind(class, after, &[]);
                 let defaults = default_record(class);
                 let differing = after.record.differences(defaults).filter(|index| !defs[*index].flags.volatile);
                 let mut values: Vec<(usize, Value)> =
@@ -207,6 +208,9 @@ impl<'a> Draft<'a> {
                 self.assert_whole(class, after);
                 // What is only measured is not part of what happened.
                 fields.retain(|index| !defs[*index].flags.volatile && before.record[*index] != after.record[*index]);
+                if !fields.is_empty() {
+                    self.assert_one_of_a_kind(class, after, &fields);
+                }
                 fields.sort_by_key(|index| defs[*index].name);
                 let deltas =
                     fields.iter().map(|index| (*index, Delta::between(&before.record[*index], &after.record[*index])));
@@ -215,6 +219,20 @@ impl<'a> Draft<'a> {
                 told.then_some(Operation::Mod(deltas))
             }
         }
+    }
+
+    /// No two objects have the same uuid, or the same place; `changed` are the fields that did, none for a new object.
+    fn assert_one_of_a_kind(&self, class: ClassId, object: &Object, changed: &[usize]) {
+        let uuid = MODEL.field(class, "uuid");
+        if let Some(uuid) = uuid.filter(|_| changed.is_empty()) {
+            let (text, own) = (object.record[uuid].as_str(), object.reference);
+            let others = [self.base.by_uuid(class, text), self.view.by_uuid(class, text)].into_iter().flatten();
+            let twin = others.into_iter().find(|other| *other != own && self.view.object(class, *other).is_some());
+            assert!(twin.is_none(), "BUG: two {class:?} would have the uuid {text}");
+        }
+        assert!(uuid.is_none_or(|uuid| !changed.contains(&uuid)), "BUG: {class:?} would get another uuid");
+        let shared = crate::views::unique::shared(&self.view, class, object, changed);
+        assert!(shared.is_none(), "BUG: {}", shared.unwrap_or_default());
     }
 
     /// No reference dangles: what an event says must hold together. What did not change held before.

@@ -2,7 +2,7 @@
 //! log with suspicion; the server's own fold takes what its log says.
 
 use super::relations::{FieldId, HOLDING, Relations, holds};
-use super::{View, uuid_of};
+use super::{View, unique, uuid_of};
 use crate::event::{Event, Operation};
 use crate::model::{CLASSES, ClassId};
 use crate::value::Ref;
@@ -39,13 +39,14 @@ pub fn fits(view: &View, event: &Event) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the view keeps what holds for every state: no reference leads nowhere, no uuid is there twice, and the
-/// indexes say what the objects say.
+/// Whether the view keeps what holds for every state: no reference leads nowhere, no uuid is there twice, no
+/// two devices of a machine are at the same place, and the indexes say what the objects say.
 pub fn invariants(view: &View) -> Result<(), String> {
     let mut references = Vec::new();
     for class in CLASSES {
         uuids(view, class.id)?;
         order(view, class.id)?;
+        unique::all(view, class.id)?;
         for &field in &HOLDING[class.id as usize] {
             collect(view, class.id, field, &mut references)?;
         }
@@ -129,7 +130,7 @@ pub fn difference(view: &View, other: &View) -> Option<String> {
 mod tests {
     use super::*;
     use crate::event::{Change, Delta};
-    use crate::model::VM;
+    use crate::model::{VBD, VM};
     use crate::value::Value;
     use crate::views::replay;
     use crate::views::store::tests::{sample, world};
@@ -189,6 +190,12 @@ mod tests {
         let twin = view.all::<VM>().nth(1).expect("another").get(VM::uuid).clone();
         let (sound, _) = edited(&|vm| vm.record[VM::uuid.index] = Value::String(twin.clone()));
         assert!(sound.expect_err("a uuid twice").contains("uuid"));
+        let device = view.all::<VBD>().next().expect("a device").clone();
+        let mut twice = view.clone();
+        let mut twin = (*device).clone();
+        (twin.reference, twin.record[VBD::uuid.index]) = (Ref([8; 16]), Value::text(&Ref([8; 16]).uuid_text()));
+        twice.put(ClassId::VBD, Arc::new(twin));
+        assert!(super::unique::all(&twice, ClassId::VBD).expect_err("twice").contains("the same userdevice"));
         let (sound, _) = edited(&|vm| vm.modified += 1000);
         assert!(sound.expect_err("the order is stale").contains("order"));
     }

@@ -14,6 +14,7 @@ pub mod read;
 pub mod relations;
 pub mod restore;
 pub mod store;
+pub mod unique;
 
 pub use assemble::Parts;
 pub use fold::{Effect, fold, replay};

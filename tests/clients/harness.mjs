@@ -72,16 +72,16 @@ export async function waitUntil(what, msMax = 60e3) {
   }
 }
 
-const inTime = promise => {
+const inTime = (promise, msMax) => {
   let alarm
   const late = new Promise((resolve, reject) => {
-    alarm = setTimeout(() => reject(new Error(`not over after ${CASE_MS_MAX / 1e3} s`)), CASE_MS_MAX)
+    alarm = setTimeout(() => reject(new Error(`not over after ${msMax / 1e3} s`)), msMax)
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(alarm))
 }
 
 // Runs every case once a round; `rounds` maps a round's name to a function that opens the argument of its cases. Exits.
-export async function run(title, server, rounds, cases) {
+export async function run(title, server, rounds, cases, msMax = CASE_MS_MAX) {
   const only = process.argv.slice(2)
   let passed = 0
   let failed = 0
@@ -92,8 +92,8 @@ export async function run(title, server, rounds, cases) {
         continue
       }
       try {
-        argument ??= await inTime(open())
-        await inTime(body(argument))
+        argument ??= await inTime(open(), msMax)
+        await inTime(body(argument), msMax)
         ++passed
         console.log(`ok   ${round}: ${label}`)
       } catch (error) {
