@@ -1,44 +1,85 @@
-//! May they: a principal's roles against those that the model gives a message.
+//! May they: a principal's roles against those that the model gives a message,
+//! and the keys of maps that it changes.
 
 use super::Principal;
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, Implied, Message, Roles};
-use crate::value::Value;
-
-/// Keys of `other_config` with roles of their own: a class or any, the key or how it begins, who may.
-const KEYS: [(Option<ClassId>, &str, Roles); 3] = [
-    (None, "folder", Roles::vm_operator),
-    (None, "XenCenter.CustomFields.", Roles::vm_operator),
-    (Some(ClassId::VM), "pci", Roles::pool_admin),
-];
+use crate::model::{ClassId, MODEL, Message, Roles, protected};
+use crate::value::{Ref, Value};
+use crate::views::View;
 
 /// Whether the principal may send the message with these arguments. The local superuser may do everything; what
 /// also depends on whose object it is (one's own tasks) is the handler's to say.
-pub fn permitted(principal: &Principal, message: &Message, args: &[Value]) -> Result<(), ApiError> {
-    let key = key_of(message, args);
-    let keyed = key.and_then(|key| roles_of_key(message.class, key));
-    if keyed.unwrap_or(message.roles).intersects(principal.roles) {
-        return Ok(());
-    }
+pub fn permitted(view: &View, principal: &Principal, message: &Message, args: &[Value]) -> Result<(), ApiError> {
+    let may = |roles: Roles| roles.intersects(principal.roles);
     let permission = message.full_name.to_lowercase();
-    let permission = match (keyed, key) {
-        (Some(_), Some(key)) => format!("{permission}/key:{key}"),
-        _ => permission,
-    };
-    Err(codes::RBAC_PERMISSION_DENIED(permission, "no role of the caller allows it"))
+    match touched(message, args) {
+        // The key's roles stand in the message's place.
+        Touched::Key(field, key) => {
+            if let Some(found) = protected::of(message.class, field).find(|protected| protected.is(key)) {
+                return if may(found.roles) { Ok(()) } else { Err(denied(format!("{permission}/key:{key}"))) };
+            }
+        }
+        // What a whole map changes of protected keys needs the roles of both.
+        Touched::Map(object, field, new) => {
+            let changed = new.and_then(|new| denied_key(view, message.class, object, field, new, may));
+            if let Some(key) = changed.filter(|_| may(message.roles)) {
+                return Err(denied(format!("{permission}/key:{key}")));
+            }
+        }
+        Touched::Record(record) => {
+            for field in record.as_map().keys().filter(|_| may(message.roles)) {
+                let new = record.as_map().get(field);
+                let key = new.and_then(|new| denied_key(view, message.class, Ref::NULL, field, new, may));
+                if let Some(key) = key {
+                    return Err(denied(format!("{permission}/key:{key}")));
+                }
+            }
+        }
+        Touched::Nothing => {}
+    }
+    if may(message.roles) { Ok(()) } else { Err(denied(permission)) }
 }
 
-fn roles_of_key(class: ClassId, key: &str) -> Option<Roles> {
-    let of_class = KEYS.iter().filter(|(only, ..)| only.is_none_or(|only| only == class));
-    of_class.filter(|(_, name, _)| key == *name || name.ends_with('.') && key.starts_with(name)).map(|key| key.2).next()
+fn denied(permission: String) -> ApiError {
+    codes::RBAC_PERMISSION_DENIED(permission, "no role of the caller allows it")
 }
 
-/// The key that a call adds to or removes from an object's `other_config`.
-fn key_of<'a>(message: &Message, args: &'a [Value]) -> Option<&'a str> {
-    let to_map = matches!(message.implied, Some(Implied::AddTo(_) | Implied::RemoveFrom(_)))
-        || matches!(message.name, "add_to_other_config" | "remove_from_other_config");
-    let named = message.name.ends_with("_other_config");
-    (to_map && named).then(|| args.get(1)).flatten().map(Value::as_str)
+/// What a call does to maps.
+enum Touched<'a> {
+    Key(&'a str, &'a str),
+    Map(Ref, &'a str, Option<&'a Value>),
+    Record(&'a Value),
+    Nothing,
+}
+
+fn touched<'a>(message: &Message, args: &'a [Value]) -> Touched<'a> {
+    let name = message.name;
+    let at_key = name.strip_prefix("add_to_").or_else(|| name.strip_prefix("remove_from_"));
+    match (at_key, name.strip_prefix("set_"), args) {
+        (Some(field), _, [_, key, ..]) => Touched::Key(field, key.as_str()),
+        (None, Some(field), [object, ..]) => Touched::Map(object.as_ref(), field, args.get(1)),
+        (None, None, [record]) if name == "create" => Touched::Record(record),
+        _ => Touched::Nothing,
+    }
+}
+
+/// A protected key that the new map would change, and that the caller may not.
+fn denied_key(
+    view: &View,
+    class: ClassId,
+    object: Ref,
+    field: &str,
+    new: &Value,
+    may: impl Fn(Roles) -> bool,
+) -> Option<String> {
+    let mut kept = protected::of(class, field).filter(|protected| !may(protected.roles)).peekable();
+    kept.peek()?;
+    let index = MODEL.field(class, field)?;
+    let old = view.object(class, object).map(|object| object.record[index].clone()).unwrap_or(Value::empty_map());
+    let (old, new) = (old.as_map(), new.as_map());
+    let changed = |key: &str| old.get(key).map(Value::as_str) != new.get(key).map(Value::as_str);
+    let found = kept.find_map(|protected| old.keys().chain(new.keys()).find(|key| protected.is(key) && changed(key)));
+    found.map(|key| key.to_string())
 }
 
 #[cfg(test)]
@@ -58,7 +99,7 @@ mod tests {
             for name in ROLE_NAMES {
                 let roles = Roles::one(name).expect("a published role");
                 let expected = message.roles.names().any(|role| role == name);
-                let answer = permitted(&with(roles), message, &[]);
+                let answer = permitted(&View::default(), &with(roles), message, &[]);
                 assert_eq!(answer.is_ok(), expected, "{} as {name}", message.full_name);
                 if let Err(error) = answer {
                     assert_eq!(error.code, "RBAC_PERMISSION_DENIED");
@@ -66,8 +107,12 @@ mod tests {
                     assert_eq!(error.params.len(), 2);
                 }
             }
-            assert!(permitted(&with(Roles::superuser), message, &[]).is_ok(), "{}", message.full_name);
-            assert!(permitted(&with(Roles::none), message, &[]).is_err(), "{}", message.full_name);
+            assert!(
+                permitted(&View::default(), &with(Roles::superuser), message, &[]).is_ok(),
+                "{}",
+                message.full_name
+            );
+            assert!(permitted(&View::default(), &with(Roles::none), message, &[]).is_err(), "{}", message.full_name);
         }
     }
 
@@ -75,7 +120,7 @@ mod tests {
     fn what_only_the_local_superuser_may_no_role_gives() {
         let message = MODEL.message("session.change_password").expect("a message");
         let all = ROLE_NAMES.iter().filter_map(|name| Roles::one(name)).fold(Roles::none, Roles::union);
-        assert!(permitted(&with(all), message, &[]).is_err());
+        assert!(permitted(&View::default(), &with(all), message, &[]).is_err());
         assert!(!all.is_superuser());
     }
 
@@ -85,11 +130,39 @@ mod tests {
         let args = |key: &str| [Value::Ref(Ref::NULL), key.into(), "value".into()];
         let operator = with(Roles::one("vm-operator").expect("a role"));
         let admin = with(Roles::one("vm-admin").expect("a role"));
-        assert!(permitted(&operator, add("SR"), &args("folder")).is_ok());
-        assert!(permitted(&operator, add("SR"), &args("folders")).is_err());
-        assert!(permitted(&operator, add("VM"), &args("XenCenter.CustomFields.owner")).is_ok());
-        assert!(permitted(&admin, add("VM"), &args("other")).is_ok());
-        let refused = permitted(&admin, add("VM"), &args("pci")).expect_err("not for a vm-admin");
+        assert!(permitted(&View::default(), &operator, add("SR"), &args("folder")).is_ok());
+        assert!(permitted(&View::default(), &operator, add("SR"), &args("folders")).is_err());
+        assert!(permitted(&View::default(), &operator, add("VM"), &args("XenCenter.CustomFields.owner")).is_ok());
+        assert!(permitted(&View::default(), &admin, add("VM"), &args("other")).is_ok());
+        let refused = permitted(&View::default(), &admin, add("VM"), &args("pci")).expect_err("not for a vm-admin");
         assert_eq!(refused.params[0], "vm.add_to_other_config/key:pci");
+    }
+
+    #[test]
+    fn a_whole_map_or_record_is_no_way_around_its_keys() {
+        let view = View::default();
+        let admin = with(Roles::one("vm-admin").expect("a role"));
+        let config = |key: &str| Value::map([(key, Value::from("value"))]);
+        let set = MODEL.message("VM.set_platform").expect("a message");
+        assert!(permitted(&view, &admin, set, &[Value::Ref(Ref::NULL), config("acpi")]).is_ok());
+        let refused =
+            permitted(&view, &admin, set, &[Value::Ref(Ref::NULL), config("hvm_serial")]).expect_err("denied");
+        assert_eq!(refused.params[0], "vm.set_platform/key:hvm_serial");
+        let create = MODEL.message("VM.create").expect("a message");
+        assert!(permitted(&view, &admin, create, &[Value::map([("other_config", config("a"))])]).is_ok());
+        let refused = permitted(&view, &admin, create, &[Value::map([("other_config", config("pci"))])]);
+        assert_eq!(refused.expect_err("denied").params[0], "vm.create/key:pci");
+        let pool_admin = with(Roles::one("pool-admin").expect("a role"));
+        assert!(permitted(&view, &pool_admin, set, &[Value::Ref(Ref::NULL), config("hvm_serial")]).is_ok());
+    }
+
+    #[test]
+    fn what_is_protected_is_a_map_of_its_class() {
+        for one in protected::PROTECTED {
+            for class in one.classes {
+                let field = MODEL.field(*class, one.field).unwrap_or_else(|| panic!("{class:?} has no {}", one.field));
+                assert!(matches!(class.def().fields[field].ty, crate::model::Ty::Map(..)), "{class:?}.{}", one.field);
+            }
+        }
     }
 }

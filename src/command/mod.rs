@@ -243,16 +243,29 @@ pub fn decide(view: &View, command: Command) -> Result<Decision, ApiError> {
     })
 }
 
+/// What a message is called on must be there, whether or not its answer depends on it.
+pub fn check_subject(view: &View, call: &Call) -> Result<(), ApiError> {
+    let first = call.message.params.first().filter(|param| param.default.is_none());
+    match first.map(|param| param.ty) {
+        Some(Ty::Ref(class)) if view.object(class, call.reference(0)).is_none() => {
+            Err(codes::HANDLE_INVALID(class.name(), call.reference(0)))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let result = match (handler(call.message), call.message.implied) {
         (Some(handler), _) => {
             draft.record_args(call);
+            check_subject(draft.view(), call)?;
             handler(draft, call)?
         }
         (None, Some(implied)) => generic::perform(draft, call, implied)?,
         // A message that only reads comes here when it was called as `Async.`: it becomes a task that is done.
         (None, None) => {
             let read = reader(call.message).ok_or_else(|| codes::NOT_IMPLEMENTED(call.message.full_name))?;
+            check_subject(draft.view(), call)?;
             read(&Reading { view: draft.view(), principal: draft.principal, now: draft.now }, call)?
         }
     };

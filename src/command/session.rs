@@ -8,6 +8,7 @@ use super::operation::Derived;
 use super::{Call, Completion, Draft, Handler, Own, Reader, Reading, generic};
 use crate::error::{ApiError, codes};
 use crate::log::{Sealed, vault};
+use crate::model::protected::PROTECTED;
 use crate::model::roles::ROLE_NAMES;
 use crate::model::{ClassId, MODEL, Message, Roles, host, role, session, subject, task, user};
 use crate::value::{Ref, Value};
@@ -237,7 +238,14 @@ fn permitted(roles: Roles) -> impl Iterator<Item = &'static Message> {
 }
 
 fn permission_names(roles: Roles) -> Value {
-    Value::set(permitted(roles).map(|message| Value::from(permission(message))))
+    let mut keys = Vec::new();
+    for one in PROTECTED.iter().filter(|one| one.roles.intersects(roles)) {
+        for class in one.classes {
+            let to = format!("{}.add_to_{}/key:{}", class.name().to_lowercase(), one.field.to_lowercase(), one.key);
+            keys.extend([to.replacen("add_to_", "remove_from_", 1), to]);
+        }
+    }
+    Value::set(permitted(roles).map(permission).chain(keys).map(Value::from))
 }
 
 fn role_permission_names(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {

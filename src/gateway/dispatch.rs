@@ -59,7 +59,7 @@ impl Gateway {
         let session = params.remove(0);
         let principal = self.accounts.authenticate(&view, session.as_str(), self.ledger.world().now())?;
         let caller = Caller { principal, peer: request.peer, id: request.id };
-        let args = self.permit(message, params, &caller)?;
+        let args = self.permit(&view, message, params, &caller)?;
         let call = Call { message, args, background };
         self.perform(view, call, caller, noted).await
     }
@@ -76,10 +76,16 @@ impl Gateway {
     }
 
     /// Checks the arguments and whether the caller may; a refusal of a role is noted in the log.
-    fn permit(&self, message: &'static Message, params: Vec<Value>, caller: &Caller) -> Result<Vec<Value>, ApiError> {
+    fn permit(
+        &self,
+        view: &View,
+        message: &'static Message,
+        params: Vec<Value>,
+        caller: &Caller,
+    ) -> Result<Vec<Value>, ApiError> {
         let mut args = arguments(message, params)?;
         crate::auth::session_keys(message, &mut args);
-        crate::auth::permitted(&caller.principal, message, &args).inspect_err(|error| {
+        crate::auth::permitted(view, &caller.principal, message, &args).inspect_err(|error| {
             let info = std::iter::once(error.code.to_string()).chain(error.params.iter().cloned());
             let body = Body {
                 address: caller.peer.address.clone(),
@@ -110,7 +116,6 @@ impl Gateway {
         if self.read_only && changes(message) {
             return Err(codes::OPERATION_NOT_ALLOWED("this server shows the pool as it was and changes nothing"));
         }
-        check_subject(&view, &call)?;
         if let Some(id) = command::secret::vault_id(&view, &call) {
             let value = self.accounts.reveal(id?).await?;
             return value.map(Answer::Value).ok_or_else(|| codes::HANDLE_INVALID("secret", call.reference(0)));
@@ -120,6 +125,7 @@ impl Gateway {
         }
         // As `Async.` it becomes a task, which is the writer's to make.
         if let Some(reader) = command::reader(message).filter(|_| !call.background) {
+            command::check_subject(&view, &call)?;
             let reading = Reading { view: &view, principal: &caller.principal, now: self.ledger.world().now() };
             return reader(&reading, &call).map(Answer::Value);
         }
@@ -252,16 +258,6 @@ fn check_count(message: &Message, request: &Request) -> Result<(), ApiError> {
     }
     let expected = if received < least { least } else { most };
     Err(codes::MESSAGE_PARAMETER_COUNT_MISMATCH(&request.method, expected, received))
-}
-
-/// What a message is called on must be there, whether or not its answer depends on it. Implied messages without rules of
-/// their own look themselves.
-fn check_subject(view: &View, call: &Call) -> Result<(), ApiError> {
-    let first = call.message.params.first().filter(|param| param.default.is_none());
-    let ruled = call.message.implied.is_none() || command::handler(call.message).is_some();
-    let Some(Ty::Ref(class)) = first.map(|param| param.ty).filter(|_| ruled) else { return Ok(()) };
-    let there = !answers(call.message) || view.object(class, call.reference(0)).is_some();
-    if there { Ok(()) } else { Err(codes::HANDLE_INVALID(class.name(), call.reference(0))) }
 }
 
 /// The arguments as the message's types say, defaults filled in.

@@ -33,6 +33,7 @@
 pub mod common;
 pub mod export;
 pub mod implied;
+pub mod protected;
 pub mod raised;
 pub mod roles;
 pub mod types;

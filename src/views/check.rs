@@ -190,9 +190,10 @@ mod tests {
         let twin = view.all::<VM>().nth(1).expect("another").get(VM::uuid).clone();
         let (sound, _) = edited(&|vm| vm.record[VM::uuid.index] = Value::String(twin.clone()));
         assert!(sound.expect_err("a uuid twice").contains("uuid"));
-        let device = view.all::<VBD>().next().expect("a device").clone();
-        let mut twice = view.clone();
-        let mut twin = (*device).clone();
+        let mut device = (**view.all::<VBD>().next().expect("a device")).clone();
+        device.record[VBD::userdevice.index] = Value::text("0");
+        let (mut twice, mut twin) = (view.clone(), device.clone());
+        twice.put(ClassId::VBD, Arc::new(device));
         (twin.reference, twin.record[VBD::uuid.index]) = (Ref([8; 16]), Value::text(&Ref([8; 16]).uuid_text()));
         twice.put(ClassId::VBD, Arc::new(twin));
         assert!(super::unique::all(&twice, ClassId::VBD).expect_err("twice").contains("the same userdevice"));

@@ -60,7 +60,8 @@ impl Rule {
 
 /// Not said yet, which many may share.
 fn is_empty(value: &Value) -> bool {
-    matches!(value, Value::String(text) if text.is_empty()) || matches!(value, Value::Ref(reference) if reference.is_null())
+    matches!(value, Value::String(text) if text.is_empty())
+        || matches!(value, Value::Ref(reference) if reference.is_null())
 }
 
 /// Whether the object shares what it must not; `changed` says which fields to look at, none meaning all.

@@ -6,6 +6,7 @@ mod every;
 mod furnish;
 mod local;
 mod past;
+mod roles;
 mod server;
 
 use serde_json::{Value as Json, json};
