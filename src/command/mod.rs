@@ -22,6 +22,7 @@ pub mod host;
 pub mod message;
 pub mod network;
 pub mod operation;
+pub mod permissions;
 pub mod refused;
 pub mod secret;
 pub mod sequence;

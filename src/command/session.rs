@@ -5,16 +5,15 @@
 
 use super::draft::Fields;
 use super::operation::Derived;
-use super::{Call, Completion, Draft, Handler, Own, Reader, Reading, generic};
+use super::{Call, Completion, Draft, Handler, Own, Reader, Reading, generic, permissions};
 use crate::error::{ApiError, codes};
 use crate::log::{Sealed, vault};
-use crate::model::protected::PROTECTED;
-use crate::model::roles::ROLE_NAMES;
-use crate::model::{ClassId, MODEL, Message, Roles, host, role, session, subject, task, user};
+use crate::model::{ClassId, host, role, session, subject, task, user};
 use crate::value::{Ref, Value};
-use crate::views::View;
 use crate::views::relations::FieldId;
+use crate::views::{Object, View};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Sessions that one user may have; the least recently used makes room for a new one.
 pub const PER_USER_MAX: usize = 500;
@@ -39,14 +38,14 @@ pub const HANDLERS: &[(&str, Handler)] = &[
 
 pub const READERS: &[(&str, Reader)] = &[
     ("session.get_all_subject_identifiers", all_subject_identifiers),
-    ("subject.get_permissions_name_label", subject_permission_names),
-    ("role.get_permissions", role_permissions),
-    ("role.get_permissions_name_label", role_permission_names),
-    ("role.get_by_permission", roles_by_permission),
-    ("role.get_by_permission_name_label", roles_by_permission_name),
-    ("auth.get_subject_identifier", no_directory),
-    ("auth.get_subject_information_from_identifier", no_directory),
-    ("auth.get_group_membership", no_directory),
+    ("subject.get_permissions_name_label", permissions::names_of_subject),
+    ("role.get_permissions", permissions::of_role),
+    ("role.get_permissions_name_label", permissions::names_of_role),
+    ("role.get_by_permission", permissions::roles_with),
+    ("role.get_by_permission_name_label", permissions::roles_with_name),
+    ("auth.get_subject_identifier", subject_identifier),
+    ("auth.get_subject_information_from_identifier", subject_information),
+    ("auth.get_group_membership", group_membership),
 ];
 
 pub const COMPLETIONS: &[(&str, Completion)] = &[];
@@ -141,7 +140,7 @@ fn logout(draft: &mut Draft, _call: &Call) -> Result<Value, ApiError> {
 
 fn logout_subject_identifier(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let (sid, own) = (call.text(0), draft.principal.session);
-    let theirs = |held: &&std::sync::Arc<crate::views::Object>| {
+    let theirs = |held: &&Arc<Object>| {
         !held.get(session::is_local_superuser) && &**held.get(session::auth_user_sid) == sid && held.reference != own
     };
     let ended: Vec<Ref> = draft.view().all::<session>().filter(theirs).map(|held| held.reference).collect();
@@ -218,80 +217,61 @@ fn remove_from_roles(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> 
     generic::remove(draft, ClassId::subject, call.reference(0), subject::roles.index, &call.args[1])
 }
 
-/// There is no directory to ask.
-fn no_directory(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
-    Err(codes::AUTH_IS_DISABLED())
+/// The local user that passes. There is no directory to ask about others.
+fn local_user<'v>(view: &'v View, passes: impl Fn(&Object) -> bool) -> Result<&'v Arc<Object>, ApiError> {
+    view.all::<user>().find(|held| passes(held)).ok_or_else(codes::AUTH_IS_DISABLED)
 }
 
-fn roles_named(view: &View, role: Ref) -> Result<Roles, ApiError> {
-    let held = view.find::<role>(role).ok_or_else(|| codes::HANDLE_INVALID("role", role))?;
-    Ok(Roles::one(held.get(role::name_label)).unwrap_or(Roles::none))
+/// A local user is identified by its uuid, as its sessions are.
+fn subject_identifier(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    let found = local_user(reading.view, |held| **held.get(user::short_name) == *call.text(0))?;
+    Ok(Value::String(found.get(user::uuid).clone()))
 }
 
-/// The name of a message's permission.
-fn permission(message: &Message) -> String {
-    message.full_name.to_lowercase()
+fn subject_information(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    let found = local_user(reading.view, |held| **held.get(user::uuid) == *call.text(0))?;
+    let never = ["is-group", "account-disabled", "account-expired", "account-locked", "password-expired"];
+    let told = [("name", user::short_name), ("gecos", user::fullname), ("sid", user::uuid)];
+    let told = told.map(|(key, field)| (format!("subject-{key}"), Value::String(found.get(field).clone())));
+    let never = never.map(|key| (format!("subject-{key}"), Value::text("false")));
+    Ok(Value::map(told.into_iter().chain(never)))
 }
 
-fn permitted(roles: Roles) -> impl Iterator<Item = &'static Message> {
-    MODEL.messages.iter().filter(move |message| message.roles.intersects(roles))
+/// There are no groups of local users.
+fn group_membership(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
+    local_user(reading.view, |held| **held.get(user::uuid) == *call.text(0))?;
+    Ok(Value::empty_set())
 }
 
-fn permission_names(roles: Roles) -> Value {
-    let mut keys = Vec::new();
-    for one in PROTECTED.iter().filter(|one| one.roles.intersects(roles)) {
-        for class in one.classes {
-            let to = format!("{}.add_to_{}/key:{}", class.name().to_lowercase(), one.field.to_lowercase(), one.key);
-            keys.extend([to.replacen("add_to_", "remove_from_", 1), to]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Principal, bench::Bench, reader};
+    use crate::model::MODEL;
+
+    #[test]
+    fn what_is_known_of_local_users_is_told() {
+        let mut bench = Bench::default();
+        let ann = bench.given(|draft| {
+            let fields = Fields::<user>::new().with(user::short_name, "ann").with(user::fullname, "Ann Other");
+            draft.create(fields)
+        });
+        let uuid = bench.view.find::<user>(ann.as_ref()).expect("there").get(user::uuid).clone();
+        let ask = |name: &str, about: &str| {
+            let message = MODEL.message(name).expect("a message of the model");
+            let principal = Principal::server("user/test");
+            let reading = Reading { view: &bench.view, principal: &principal, now: 0 };
+            let call = Call { message, args: vec![about.into()], background: false };
+            reader(message).expect("it reads")(&reading, &call)
+        };
+        assert_eq!(ask("auth.get_subject_identifier", "ann"), Ok(Value::String(uuid.clone())));
+        let told = ask("auth.get_subject_information_from_identifier", &uuid).expect("known");
+        assert_eq!(told.as_map()["subject-name"], Value::text("ann"));
+        assert_eq!(told.as_map()["subject-gecos"], Value::text("Ann Other"));
+        assert_eq!(told.as_map()["subject-account-locked"], Value::text("false"));
+        assert_eq!(ask("auth.get_group_membership", &uuid), Ok(Value::empty_set()));
+        for name in MODEL.messages.iter().filter(|message| message.class == ClassId::auth) {
+            assert_eq!(ask(name.full_name, "nobody").expect_err("unknown").code, "AUTH_IS_DISABLED");
         }
     }
-    Value::set(permitted(roles).map(permission).chain(keys).map(Value::from))
-}
-
-fn role_permission_names(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    Ok(permission_names(roles_named(reading.view, call.reference(0))?))
-}
-
-fn subject_permission_names(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    let reference = call.reference(0);
-    let held = reading.view.find::<subject>(reference);
-    let held = held.ok_or_else(|| codes::HANDLE_INVALID("subject", reference))?;
-    let given = held.get(subject::roles).iter().map(|role| roles_named(reading.view, role.as_ref()));
-    let roles = given.filter_map(Result::ok).fold(Roles::none, Roles::union);
-    Ok(permission_names(roles))
-}
-
-/// Permissions are no objects here, they have names only: see `get_permissions_name_label`. What has is the roles
-/// that a role includes.
-fn role_permissions(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    let reference = call.reference(0);
-    let mut found = Vec::new();
-    let mut next = vec![reference];
-    while let Some(reference) = next.pop() {
-        let held = reading.view.find::<role>(reference);
-        let held = held.ok_or_else(|| codes::HANDLE_INVALID("role", reference))?;
-        for below in held.get(role::subroles) {
-            if !found.contains(below) {
-                found.push(below.clone());
-                next.push(below.as_ref());
-            }
-        }
-    }
-    Ok(Value::set(found))
-}
-
-fn roles_by_permission(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    let wanted = call.reference(0);
-    roles_named(reading.view, wanted)?;
-    let holding = reading.view.all::<role>().filter(|held| held.get(role::subroles).contains(&Value::Ref(wanted)));
-    Ok(Value::set(holding.map(|held| Value::Ref(held.reference))))
-}
-
-fn roles_by_permission_name(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    let wanted = call.text(0).to_lowercase();
-    let message = MODEL.messages.iter().find(|message| permission(message) == wanted);
-    let roles = message.map(|message| message.roles).unwrap_or(Roles::none);
-    let may = ROLE_NAMES.iter().filter(|name| Roles::one(name).is_some_and(|one| roles.intersects(one)));
-    let there = may.filter_map(|name| reading.view.all::<role>().find(|held| &**held.get(role::name_label) == *name));
-    Ok(Value::set(there.map(|held| Value::Ref(held.reference))))
 }

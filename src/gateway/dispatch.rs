@@ -276,7 +276,7 @@ fn arguments(message: &Message, given: Vec<Value>) -> Result<Vec<Value>, ApiErro
 /// The reads that fields and classes imply.
 fn read(view: Arc<View>, class: ClassId, implied: Implied, call: &Call) -> Result<Answer, ApiError> {
     let object = |reference: Ref| {
-        let found = view.object(class, reference).cloned();
+        let found = command::permissions::find(&view, class, reference);
         found.ok_or_else(|| codes::HANDLE_INVALID(class.name(), reference))
     };
     Ok(match implied {
@@ -304,13 +304,15 @@ fn read(view: Arc<View>, class: ClassId, implied: Implied, call: &Call) -> Resul
         }
         Implied::GetByUuid => {
             let found = view.by_uuid(class, call.text(0));
+            let found = found.or_else(|| command::permissions::by_uuid(class, call.text(0)));
             let found = found.ok_or_else(|| codes::UUID_INVALID(class.name(), call.text(0)))?;
             Value::Ref(found).into()
         }
         Implied::GetByNameLabel => {
             let label = MODEL.field(class, "name_label").expect("BUG: implied by the field");
             let named = view.class(class).objects.values().filter(|o| o.record[label].as_str() == call.text(0));
-            Value::set(named.map(|object| Value::Ref(object.reference))).into()
+            let permission = command::permissions::by_name(class, call.text(0));
+            Value::set(named.map(|object| object.reference).chain(permission).map(Value::Ref)).into()
         }
         other => panic!("BUG: {other:?} does not read"),
     })
