@@ -17,6 +17,9 @@ pub const MEMBERS_MAX: usize = 4096;
 /// Performs an implied mutation.
 pub fn perform(draft: &mut Draft, call: &Call, implied: Implied) -> Result<Value, ApiError> {
     let class = call.message.class;
+    if super::refused::makes_nothing(call.message) {
+        return Err(codes::NOT_IMPLEMENTED(call.message.full_name));
+    }
     match implied {
         Implied::Set(field) => set(draft, class, call.reference(0), field, call.args[1].clone()),
         Implied::AddTo(field) => add_to(draft, class, call.reference(0), field, call.text_of(1), call.args[2].clone()),

@@ -279,7 +279,7 @@ fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 
 /// A call's arguments as the log shows them, by name; secrets are left out.
 pub fn logged(call: &Call) -> Vec<(Arc<str>, Json)> {
-    const SECRET: [&str; 6] = ["pwd", "old_pwd", "new_pwd", "password", "secret", "value_of_secret"];
+    const SECRET: [&str; 5] = ["pwd", "old_pwd", "new_pwd", "secret", "value_of_secret"];
     let class = call.message.class;
     let of_secret = |name: &str| class == ClassId::secret && name == "value";
     let params = call.message.params.iter().zip(&call.args);

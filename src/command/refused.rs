@@ -2,6 +2,8 @@
 //! neither implied, nor bound, nor listed here fails a test: nothing is left
 //! out by accident.
 
+use crate::model::{Implied, Message};
+
 /// A reason, and the messages that it keeps from being served: one by name, or all that a class declares.
 pub struct Refused {
     pub why: &'static str,
@@ -13,10 +15,6 @@ pub const REFUSED: &[Refused] = &[
     Refused {
         why: "one server has one pool, and the pool one coordinator",
         messages: &[
-            "pool.join",
-            "pool.join_force",
-            "pool.emergency_transition_to_master",
-            "pool.emergency_reset_master",
             "pool.rotate_secret",
             "pool.sync_trusted_certificates_from",
             "host.declare_dead",
@@ -25,7 +23,7 @@ pub const REFUSED: &[Refused] = &[
     },
     Refused {
         why: "high availability and its redo log need shared storage; every event is durable without",
-        messages: &["pool.enable_ha", "pool.enable_redo_log", "pool.disable_redo_log"],
+        messages: &["pool.enable_ha", "pool.enable_redo_log"],
     },
     Refused {
         why: "there is no other pool's database to recover from",
@@ -39,7 +37,6 @@ pub const REFUSED: &[Refused] = &[
         why: "users are the server's own; there is no directory",
         messages: &[
             "pool.enable_external_auth",
-            "pool.disable_external_auth",
             "pool.external_auth_set_ldaps",
             "host.enable_external_auth",
             "host.disable_external_auth",
@@ -77,10 +74,6 @@ pub const REFUSED: &[Refused] = &[
         why: "nothing is sent to anybody unasked",
         messages: &["pool.reset_telemetry_uuid", "pool.send_test_post", "pool.test_archive_target"],
     },
-    Refused {
-        why: "a cache is chosen host by host",
-        messages: &["pool.enable_local_storage_caching", "pool.disable_local_storage_caching"],
-    },
     Refused { why: "a file of another server's sessions", messages: &["session.create_from_db_file"] },
     Refused {
         why: "the simulated host has no graphics processors, nor cards with virtual functions",
@@ -114,6 +107,11 @@ pub fn why(full_name: &str) -> Option<&'static str> {
     let class = full_name.split_once('.').map(|(class, _)| class).unwrap_or_default();
     let meant = |listed: &&&str| **listed == full_name || listed.strip_suffix(".*") == Some(class);
     REFUSED.iter().find(|refused| refused.messages.iter().any(|listed| meant(&listed))).map(|refused| refused.why)
+}
+
+/// Whether a message would make an object of a class that is refused whole: it would do nothing.
+pub fn makes_nothing(message: &Message) -> bool {
+    message.implied == Some(Implied::Create) && why(message.full_name).is_some()
 }
 
 #[cfg(test)]

@@ -235,7 +235,8 @@ fn answers(message: &Message) -> bool {
         || message.no_session
         || HERE.contains(&message.full_name)
         || local::SERVED.contains(&message.full_name);
-    here || message.implied.is_some() || command::handler(message).is_some() || command::reader(message).is_some()
+    let implied = message.implied.is_some() && !command::refused::makes_nothing(message);
+    here || implied || command::handler(message).is_some() || command::reader(message).is_some()
 }
 
 /// Whether a message changes more than who is logged in.

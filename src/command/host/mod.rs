@@ -8,10 +8,12 @@
 
 pub mod certificates;
 mod clock;
+mod failover;
 mod measured;
 mod pool;
 pub mod power;
 mod room;
+mod secureboot;
 pub mod x509;
 
 use super::device::pci;
@@ -92,6 +94,14 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("pool.detect_nonhomogeneous_external_auth", nothing_to_do),
     ("pool.designate_new_master", pool::designate_new_master),
     ("pool.recover_slaves", pool::recover_slaves),
+    ("pool.join", pool::join),
+    ("pool.join_force", pool::join),
+    ("pool.emergency_transition_to_master", nothing_to_do),
+    ("pool.emergency_reset_master", pool::emergency_reset_master),
+    ("pool.disable_redo_log", nothing_to_do),
+    ("pool.disable_external_auth", nothing_to_do),
+    ("pool.enable_local_storage_caching", pool::enable_caching),
+    ("pool.disable_local_storage_caching", pool::disable_caching),
     ("pool.eject", pool::eject),
     ("pool.apply_edition", pool::apply_edition),
     ("pool.create_new_blob", create_blob),
@@ -147,10 +157,10 @@ pub const READERS: &[(&str, Reader)] = &[
     ("pool.has_extension", has_extension),
     ("pool.get_license_state", pool::license_state),
     ("pool.get_guest_secureboot_readiness", pool::secureboot_readiness),
-    ("pool.ha_failover_plan_exists", pool::failover_plan_exists),
-    ("pool.ha_compute_max_host_failures_to_tolerate", pool::tolerable_failures),
-    ("pool.ha_compute_hypothetical_max_host_failures_to_tolerate", pool::tolerable_failures),
-    ("pool.ha_compute_vm_failover_plan", empty_map),
+    ("pool.ha_failover_plan_exists", failover::plan_exists),
+    ("pool.ha_compute_max_host_failures_to_tolerate", failover::tolerable_failures),
+    ("pool.ha_compute_hypothetical_max_host_failures_to_tolerate", failover::tolerable_failures),
+    ("pool.ha_compute_vm_failover_plan", failover::plan),
     ("pool.crl_list", certificates::list_revocations),
     ("pool.certificate_list", certificates::list),
     ("pool.check_update_readiness", empty_set),

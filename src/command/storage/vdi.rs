@@ -245,6 +245,9 @@ pub fn cloned(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
 /// `copy`: into a new disk of any repository, or over one that is there.
 pub fn begin_copy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let (to, into) = (call.reference(1), call.reference(3));
+    if !call.reference(2).is_null() {
+        draft.find::<VDI>(call.reference(2))?;
+    }
     let (vdi, _) = ready(draft, call, "copy")?;
     let bytes = vdi.get(VDI::virtual_size);
     let source = DiskWork::Copy(vdi.get(VDI::uuid).to_string());
@@ -409,6 +412,9 @@ pub fn database_pool_uuid(reading: &Reading<'_>, call: &Call) -> Result<Value, A
 
 /// No network serves disks, so none is the answer.
 pub fn nbd_info(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    object::<VDI>(reading.view, call.reference(0))?;
-    Ok(Value::empty_set())
+    let vdi = object::<VDI>(reading.view, call.reference(0))?;
+    match vdi.get(VDI::r#type) {
+        "cbt_metadata" => Err(codes::VDI_INCOMPATIBLE_TYPE(vdi.reference, "cbt_metadata")),
+        _ => Ok(Value::empty_set()),
+    }
 }

@@ -231,7 +231,7 @@ class! {
         /// Stop that.
         fn disable_local_storage_caching(self: Ref<pool>) -> Void as pool_operator, task;
         /// Let every host cache disks on its own storage.
-        fn enable_local_storage_caching(self: Ref<pool>) -> Void as pool_operator, task;
+        fn enable_local_storage_caching(self: Ref<pool>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED], task;
         /// Try a place for archived snapshots; answers what went wrong.
         fn test_archive_target(self: Ref<pool>, config: Map<String, String>) -> String as pool_operator, task;
         /// Set the address of the switch controller; empty for none.
@@ -311,15 +311,15 @@ class! {
         /// Tell members that lost the coordinator where it is; answers those that came back.
         fn recover_slaves() -> Set<Ref<host>> as pool_operator, task;
         /// Tell this host who the coordinator is, when it cannot find it.
-        fn emergency_reset_master(master_address: String) -> Void as pool_operator, task;
+        fn emergency_reset_master(master_address: String) -> Void as pool_operator ![OPERATION_NOT_ALLOWED], task;
         /// Make this host the coordinator, when the old one is gone.
         fn emergency_transition_to_master() -> Void as pool_operator, task;
         /// Take a host out of the pool; it keeps nothing.
-        fn eject(host: Ref<host>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED], task;
+        fn eject(host: Ref<host>) -> Void as pool_operator ![HOST_OFFLINE, OPERATION_NOT_ALLOWED], task;
         /// Make this host a member of another pool, even where checks advise against it.
-        fn join_force(master_address: String, master_username: String, master_password: String) -> Void as pool_operator, task;
+        fn join_force(master_address: String, master_username: String, master_password: String) -> Void as pool_operator ![JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS, JOINING_HOST_CANNOT_HAVE_RUNNING_OR_SUSPENDED_VMS, OPERATION_NOT_ALLOWED], task;
         /// Make this host a member of another pool.
-        fn join(master_address: String, master_username: String, master_password: String) -> Void as pool_operator ![JOINING_HOST_CANNOT_CONTAIN_SHARED_SRS], task;
+        fn join(master_address: String, master_username: String, master_password: String) -> Void as pool_operator ![JOINING_HOST_CANNOT_CONTAIN_SHARED_SRS, JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS, JOINING_HOST_CANNOT_HAVE_RUNNING_OR_SUSPENDED_VMS, OPERATION_NOT_ALLOWED], task;
     }
 }
 
