@@ -89,12 +89,14 @@ pub enum Action {
     /// Note which blocks of a disk are written, from now on, or stop that.
     Track {
         disk: Image,
+        bytes: i64,
         on: bool,
     },
-    /// Look in which blocks two disks differ.
+    /// Look in which blocks of the second, which has so many bytes, two disks differ.
     Compare {
         from: Image,
         to: Image,
+        bytes: i64,
     },
     /// Look how large a disk is and what it takes.
     Measure(Image),

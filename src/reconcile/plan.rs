@@ -92,10 +92,11 @@ const PLANS: &[(&str, Planner)] = &[
     ("VDI.revert", disks),
     ("VDI.pool_migrate", disks),
     ("VDI.data_destroy", disks),
-    ("VDI.enable_cbt", |order| Ok(Action::Track { disk: order.image(order.object)?, on: true })),
-    ("VDI.disable_cbt", |order| Ok(Action::Track { disk: order.image(order.object)?, on: false })),
+    ("VDI.enable_cbt", |order| order.track(true)),
+    ("VDI.disable_cbt", |order| order.track(false)),
     ("VDI.list_changed_blocks", |order| {
-        Ok(Action::Compare { from: order.image(order.object)?, to: order.image(order.reference(1))? })
+        let (from, to) = (order.image(order.object)?, order.image(order.reference(1))?);
+        Ok(Action::Compare { from, to, bytes: order.bytes(order.reference(1)) })
     }),
     ("VDI.resize", resize),
     ("VDI.resize_online", resize),
@@ -222,6 +223,15 @@ impl Order<'_> {
 
     fn image(&self, vdi: Ref) -> Result<Image, ApiError> {
         config::image(self.view, vdi).ok_or_else(|| codes::HANDLE_INVALID("VDI", vdi))
+    }
+
+    /// The size of a disk that the view knows.
+    fn bytes(&self, vdi: Ref) -> i64 {
+        self.view.find::<VDI>(vdi).map(|vdi| vdi.get(VDI::virtual_size)).unwrap_or_default()
+    }
+
+    fn track(&self, on: bool) -> Result<Action, ApiError> {
+        Ok(Action::Track { disk: self.image(self.object)?, bytes: self.bytes(self.object), on })
     }
 
     fn image_with(&self, of: impl Fn(&operation::DiskWork) -> bool) -> Result<Image, ApiError> {

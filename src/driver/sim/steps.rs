@@ -58,10 +58,9 @@ pub fn options(action: &Action) -> Option<&Texts> {
 pub fn begin(state: &State, mark: Ref, action: &Action) -> Result<Begun, ApiError> {
     let entries = match action {
         Action::Nothing | Action::Measure(_) | Action::Scan(_) | Action::Probe(_) => Vec::new(),
-        Action::Track { disk, .. } => vec![put_disk(Stored { mark: Some(begun(mark, false)), ..known(state, disk)? })],
-        Action::Compare { from, to } => {
-            known(state, from).and(known(state, to))?;
-            Vec::new()
+        Action::Compare { .. } => Vec::new(),
+        Action::Track { disk, bytes, .. } => {
+            vec![put_disk(Stored { mark: Some(begun(mark, false)), ..known(state, disk, *bytes) })]
         }
         Action::Start(config) => match state.machines.get(&config.machine) {
             Some(domain) if alive(domain) => return Ok(Begun::Reached),
@@ -88,9 +87,7 @@ pub fn begin(state: &State, mark: Ref, action: &Action) -> Result<Begun, ApiErro
         }
         Action::Disks { machine, work, .. } => begin_disks(state, mark, *machine, work)?,
         Action::Resize { disk, bytes } => {
-            let stored = state.disks.get(&disk.disk).cloned();
-            let stored = stored.unwrap_or_else(|| foreign(disk, *bytes));
-            vec![put_disk(Stored { mark: Some(begun(mark, false)), ..stored })]
+            vec![put_disk(Stored { mark: Some(begun(mark, false)), ..known(state, disk, *bytes) })]
         }
         Action::CreateRepository(repository)
         | Action::DestroyRepository(repository)
@@ -117,13 +114,13 @@ pub fn reach(
     options: &Options,
     now: Micros,
 ) -> Result<(Vec<Entry>, Option<Facts>), ApiError> {
-    if let Some(facts) = seen(state, action)? {
+    if let Some(facts) = seen(state, action) {
         return Ok((Vec::new(), Some(facts)));
     }
     let entries = match action {
         Action::Nothing => Vec::new(),
-        Action::Track { disk, on } => {
-            let mut disk = Stored { mark: Some(done(mark, false)), ..known(state, disk)? };
+        Action::Track { disk, bytes, on } => {
+            let mut disk = Stored { mark: Some(done(mark, false)), ..known(state, disk, *bytes) };
             disk.contents.tracked = *on;
             vec![put_disk(disk)]
         }
@@ -149,9 +146,7 @@ pub fn reach(
             ended.into_iter().chain(reach_disks(state, mark, *machine, work)?).collect()
         }
         Action::Resize { disk, bytes } => {
-            let stored = state.disks.get(&disk.disk).cloned();
-            let stored = stored.unwrap_or_else(|| foreign(disk, *bytes));
-            vec![put_disk(Stored { bytes: *bytes, mark: Some(done(mark, false)), ..stored })]
+            vec![put_disk(Stored { bytes: *bytes, mark: Some(done(mark, false)), ..known(state, disk, *bytes) })]
         }
         Action::CreateRepository(repository)
         | Action::AttachRepository(repository)
@@ -178,11 +173,11 @@ pub fn reach(
 }
 
 /// What an action sees that only looks.
-fn seen(state: &State, action: &Action) -> Result<Option<Facts>, ApiError> {
-    Ok(Some(match action {
-        Action::Compare { from, to } => {
-            let (from, to) = (known(state, from)?, known(state, to)?);
-            let changed_blocks = Some(from.contents.changed(&to.contents, to.bytes));
+fn seen(state: &State, action: &Action) -> Option<Facts> {
+    Some(match action {
+        Action::Compare { from, to, bytes } => {
+            let (from, to) = (known(state, from, *bytes), known(state, to, *bytes));
+            let changed_blocks = Some(from.contents.changed(&to.contents, *bytes));
             Facts { changed_blocks, ..Facts::default() }
         }
         Action::Measure(image) => measured(state, image),
@@ -190,8 +185,8 @@ fn seen(state: &State, action: &Action) -> Result<Option<Facts>, ApiError> {
         Action::FindInterfaces => interfaces(),
         Action::FindUsb => Facts { usb: super::hardware::HARDWARE.usb.clone(), ..Facts::default() },
         Action::Probe(repository) => probed(state, repository),
-        _ => return Ok(None),
-    }))
+        _ => return None,
+    })
 }
 
 /// What is known of the things that bear a mark.
@@ -370,10 +365,9 @@ fn foreign(image: &Image, bytes: i64) -> Stored {
     Stored { image: image.clone(), bytes, physical: bytes, contents: Contents::default(), mark: None }
 }
 
-/// A disk that must be there.
-fn known(state: &State, image: &Image) -> Result<Stored, ApiError> {
-    let there = state.disks.get(&image.disk).cloned();
-    there.ok_or_else(|| codes::SR_BACKEND_FAILURE("no such disk", "", image.disk.uuid_text()))
+/// A disk, whether or not this hypervisor knows it already.
+fn known(state: &State, image: &Image, bytes: i64) -> Stored {
+    state.disks.get(&image.disk).cloned().unwrap_or_else(|| foreign(image, bytes))
 }
 
 fn half_made(image: &Image, bytes: i64, mark: Ref) -> Entry {
