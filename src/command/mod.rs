@@ -248,7 +248,7 @@ pub fn decide(view: &View, command: Command) -> Result<Decision, ApiError> {
 pub fn check_subject(view: &View, call: &Call) -> Result<(), ApiError> {
     let first = call.message.params.first().filter(|param| param.default.is_none());
     match first.map(|param| param.ty) {
-        Some(Ty::Ref(class)) if view.object(class, call.reference(0)).is_none() => {
+        Some(Ty::Ref(class)) if permissions::find(view, class, call.reference(0)).is_none() => {
             Err(codes::HANDLE_INVALID(class.name(), call.reference(0)))
         }
         _ => Ok(()),
