@@ -25,7 +25,7 @@ const INVALID: usize = 100_000;
 const BY_STATE: usize = 20;
 
 /// What a run is reproduced from.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let given = std::env::var("XENLEDGER_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or(20_261_122);
     println!("XENLEDGER_SEED={seed}");

@@ -6,6 +6,7 @@ mod every;
 mod furnish;
 mod local;
 mod past;
+mod reference;
 mod roles;
 mod server;
 
