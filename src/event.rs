@@ -101,7 +101,9 @@ pub enum Operation {
     Add(Vec<(usize, Value)>),
     /// The fields that changed, by name.
     Mod(Vec<(usize, Delta)>),
-    Del,
+    /// The fields that differed from their frozen default, by name: what it was. Events written by older versions
+    /// say nothing here.
+    Del(Vec<(usize, Value)>),
 }
 
 /// How one field changed.
@@ -157,6 +159,28 @@ impl Delta {
                 let map = value.as_map();
                 set.iter().all(|(key, old, _)| map.get(key) == old.as_ref())
                     && removed.iter().all(|(key, old)| map.get(key) == Some(old))
+            }
+        }
+    }
+
+    /// The old value, given the new one. A set's members come back, those that were removed last.
+    pub fn undo(&self, new: &Value) -> Value {
+        match self {
+            Delta::Scalar { old, .. } => old.clone(),
+            Delta::Set { added, removed } => {
+                let kept = new.as_set().iter().filter(|value| !added.contains(value));
+                Value::set(kept.chain(removed).cloned())
+            }
+            Delta::Map { set, removed } => {
+                let mut map = new.as_map().clone();
+                for (key, old, _) in set {
+                    match old {
+                        Some(old) => map.insert(key.clone(), old.clone()),
+                        None => map.remove(key),
+                    };
+                }
+                map.extend(removed.iter().cloned());
+                if map.is_empty() { Value::empty_map() } else { Value::Map(Arc::new(map)) }
             }
         }
     }
@@ -253,7 +277,12 @@ impl Serialize for Change {
                 map.serialize_entry("fields", &Modified(fields, deltas))?;
                 "mod"
             }
-            Operation::Del => "del",
+            Operation::Del(values) => {
+                if !values.is_empty() {
+                    map.serialize_entry("fields", &Added(fields, values))?;
+                }
+                "del"
+            }
         };
         map.serialize_entry("op", operation)?;
         map.serialize_entry("ref", &Stored(&Value::Ref(self.reference)))?;

@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("command", &["model", "value", "error", "event", "views", "world", "log"]),
     ("log", &["model", "value", "error", "event", "views", "command", "world"]),
     ("auth", &["model", "value", "error", "event", "views", "command", "log", "world"]),
-    ("subscribe", &["model", "value", "error", "event", "views", "log", "world"]),
+    ("subscribe", &["model", "value", "error", "event", "views", "log", "world", "wire", "command"]),
     (
         "gateway",
         &[

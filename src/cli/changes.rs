@@ -37,7 +37,7 @@ fn describe_change(change: &Change, view: &View) -> String {
     let fields = change.class.def().fields;
     let shown = |field: &usize| !fields[*field].flags.internal && !fields[*field].flags.secret;
     let (sign, words): (&str, Vec<String>) = match &change.operation {
-        Operation::Del => ("-", Vec::new()),
+        Operation::Del(_) => ("-", Vec::new()),
         Operation::Add(values) => {
             let told =
                 |field: &usize| !fields[*field].flags.derived && !["uuid", "name_label"].contains(&fields[*field].name);

@@ -136,7 +136,7 @@ fn write_json(out: &mut impl Write, view: &View) -> std::io::Result<()> {
 }
 
 fn records(text: &mut Vec<u8>, view: &View, class: ClassId) {
-    let read = ReadView::new(view, Scope::All);
+    let read = ReadView::new(view, &Scope::All);
     let mut json = crate::wire::jsonrpc::JsonWriter::new(text);
     json.begin_struct();
     for object in read.objects(class) {

@@ -16,11 +16,15 @@ use crate::gateway::{Gateway, http};
 use crate::log::Port;
 use crate::log::notary::{self, Notary};
 use crate::log::signed::{self, Signer};
-use crate::log::sqlite::SqliteLog;
+use crate::log::sqlite::{LogReader, SqliteLog};
 use crate::log::writer::{Ledger, Published, Writer};
 use crate::model::host;
 use crate::reconcile::{Reconciler, timers};
 use crate::subscribe::Subscribers;
+use crate::subscribe::feed::Feed;
+use crate::subscribe::push::Push;
+use crate::subscribe::push::address::Allowed;
+use crate::subscribe::push::post::Post;
 use crate::views::past::Past;
 use crate::views::restore::{self, restore};
 use crate::views::store::Follower;
@@ -58,6 +62,12 @@ pub struct ServeArgs {
     /// How many times faster than real the simulated hypervisor runs.
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     pub sim_speed: f64,
+    /// Let subscriptions post to this machine, its private networks and its Unix sockets.
+    #[arg(long, env = "XENLEDGER_WEBHOOKS_TO_PRIVATE")]
+    pub webhooks_to_private: bool,
+    /// Let subscriptions post without TLS.
+    #[arg(long, env = "XENLEDGER_WEBHOOKS_OVER_HTTP")]
+    pub webhooks_over_http: bool,
     /// Begin a new pool with a few machines in it.
     #[arg(long)]
     pub demo: bool,
@@ -103,6 +113,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         view.lineage = world.random_u64();
     }
     let subscribers = Subscribers::default();
+    subscribers.begin_at(view.position);
     let store = Follower::start(&args.data, Arc::new(view.clone()), restored.stored, world.clone()).await?;
     let (reached, published) = watch::channel(view.position);
     let publish = {
@@ -116,12 +127,15 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), publish);
     let writing = tokio::spawn(writer.run());
     let telling = tokio::spawn(subscribers.clone().run());
+    let feed = Feed::new(ledger.clone(), subscribers.clone(), reader.clone());
+    let push = push(&args, &ledger, &subscribers, &feed, reader.clone(), &stop);
     let accounts = Accounts::new(ledger.clone(), reader.clone());
     let sweeping = accounts.clone();
     let sweeping = tokio::spawn(async move { sweeping.sweep_for_ever().await });
     if new {
         begin(&ledger, args.demo).await?;
     }
+    let pushing = tokio::spawn(push.clone().run());
     let driver = driver(&args, &world)?;
     reconcile(driver.clone(), &ledger, published, &stop)?;
     let closing = ledger.clone();
@@ -140,6 +154,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         driver,
         identity: identity.clone(),
         wishes,
+        feed,
+        push,
         counts: Default::default(),
         read_only: false,
         stop: stop.clone(),
@@ -154,11 +170,25 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     stop.cancel();
     drop(tokio::time::timeout(DRAIN_WAIT, connections.ended()).await);
     closing.close().await;
+    pushing.abort();
     telling.abort();
     sweeping.abort();
     writing.await.context("the writer")?;
     store.close().await;
     if wish == Wish::Restart { Err(begin_anew()) } else { Ok(()) }
+}
+
+/// What posts events to destinations.
+fn push(
+    args: &ServeArgs,
+    ledger: &Ledger,
+    subscribers: &Subscribers,
+    feed: &Feed,
+    secrets: LogReader,
+    stop: &CancellationToken,
+) -> Push {
+    let allowed = Allowed { private: args.webhooks_to_private, plain: args.webhooks_over_http };
+    Push::new(ledger.clone(), subscribers.clone(), feed.clone(), secrets, Post::new(allowed), stop.clone())
 }
 
 /// The hypervisor.

@@ -18,6 +18,10 @@ use crate::log::sqlite::LogReader;
 use crate::log::writer::{Published, Writer};
 use crate::log::{Head, Port};
 use crate::subscribe::Subscribers;
+use crate::subscribe::feed::Feed;
+use crate::subscribe::push::Push;
+use crate::subscribe::push::address::Allowed;
+use crate::subscribe::push::post::Post;
 use crate::views::past::{Past, with_accounts_of};
 use crate::views::restore::{self, restore};
 use crate::views::{View, store};
@@ -38,6 +42,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let (position, time) = (view.position, crate::views::past::tell::fine_time(view.time));
     tracing::info!(position, time, "showing the pool as it was");
     let subscribers = Subscribers::default();
+    subscribers.begin_at(view.position);
     let mut port = MemoryLog::behind(store::Mark::of(&view).head());
     let (term, _): (u64, Head) = port.open().await?;
     let publish = {
@@ -47,6 +52,10 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let (writer, ledger) = Writer::new(port, term, view, world.clone(), publish);
     tokio::spawn(writer.run());
     tokio::spawn(subscribers.clone().run());
+    let feed = Feed::new(ledger.clone(), subscribers.clone(), reader.clone());
+    // Nothing is pushed from the past: it is never run.
+    let post = Post::new(Allowed::default());
+    let push = Push::new(ledger.clone(), subscribers.clone(), feed.clone(), reader.clone(), post, stop.clone());
     let gateway = Gateway {
         accounts: Accounts::new(ledger.clone(), reader.clone()),
         ledger,
@@ -58,6 +67,8 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         driver: Arc::new(Absent),
         identity: Arc::new(Identity::beside(&args.data, &world)),
         wishes: Default::default(),
+        feed,
+        push,
         counts: Default::default(),
         read_only: true,
         stop: stop.clone(),

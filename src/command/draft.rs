@@ -193,16 +193,11 @@ impl<'a> Draft<'a> {
         let defs = class.def().fields;
         match (self.base.object(class, reference), self.view.object(class, reference)) {
             (None, None) => None,
-            (Some(_), None) => Some(Operation::Del),
+            (Some(before), None) => Some(Operation::Del(set_fields(class, before))),
             (None, Some(after)) => {
                 self.assert_whole(class, after);
                 self.assert_one_of_a_kind(class, after, &[]);
-                let defaults = default_record(class);
-                let differing = after.record.differences(defaults).filter(|index| !defs[*index].flags.volatile);
-                let mut values: Vec<(usize, Value)> =
-                    differing.map(|index| (index, after.record[index].clone())).collect();
-                values.sort_by_key(|(index, _)| defs[*index].name);
-                Some(Operation::Add(values))
+                Some(Operation::Add(set_fields(class, after)))
             }
             (Some(before), Some(after)) => {
                 self.assert_whole(class, after);
@@ -254,6 +249,15 @@ impl<'a> Draft<'a> {
             }
         }
     }
+}
+
+/// The fields that differ from their defaults, by name.
+fn set_fields(class: ClassId, object: &Object) -> Vec<(usize, Value)> {
+    let (defs, defaults) = (class.def().fields, default_record(class));
+    let differing = object.record.differences(defaults).filter(|index| !defs[*index].flags.volatile);
+    let mut values: Vec<(usize, Value)> = differing.map(|index| (index, object.record[index].clone())).collect();
+    values.sort_by_key(|(index, _)| defs[*index].name);
+    values
 }
 
 /// The value without a reference that goes away.

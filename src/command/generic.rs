@@ -7,8 +7,8 @@ use crate::error::{ApiError, codes};
 use crate::model::{ClassId, Implied, MODEL, Qualifier, Ty};
 use crate::value::{self, Map, Ref, Value, default_record};
 use crate::views::query::{Expression, Malformed};
-use crate::views::read::{ReadView, Scope};
-use crate::views::{Object, View, relations};
+use crate::views::read::ReadView;
+use crate::views::{Object, relations};
 use std::sync::Arc;
 
 /// How many keys a map or members a set may have: what grows has a limit.
@@ -37,11 +37,11 @@ pub fn perform(draft: &mut Draft, call: &Call, implied: Implied) -> Result<Value
 }
 
 /// The objects of a class that an expression is true of, for `get_all_records_where`.
-pub fn select<'v>(view: &'v View, class: ClassId, expression: &str) -> Result<Vec<&'v Arc<Object>>, ApiError> {
+pub fn select<'v>(read: ReadView<'v>, class: ClassId, expression: &str) -> Result<Vec<&'v Arc<Object>>, ApiError> {
     let parsed = Expression::parse(class, expression);
     // What is wrong is said where a value would stand; the text itself may be long.
     let parsed = parsed.map_err(|Malformed(reason)| codes::INVALID_VALUE("expr", reason))?;
-    Ok(parsed.select(&ReadView::new(view, Scope::All)))
+    Ok(parsed.select(&read))
 }
 
 /// `set_F`.

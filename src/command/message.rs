@@ -147,7 +147,11 @@ fn get_all_records(reading: &Reading<'_>, _: &Call) -> Result<Value, ApiError> {
 }
 
 fn get_all_records_where(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    let found = generic::select(reading.view, ClassId::message, call.text(0))?;
+    let found = generic::select(
+        crate::views::read::ReadView::new(reading.view, &crate::views::read::Scope::All),
+        ClassId::message,
+        call.text(0),
+    )?;
     Ok(Value::map(found.into_iter().map(|one| (one.reference.to_string(), record(one)))))
 }
 

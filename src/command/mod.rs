@@ -28,6 +28,7 @@ pub mod secret;
 pub mod sequence;
 pub mod session;
 pub mod storage;
+pub mod subscription;
 pub mod task;
 #[cfg(test)]
 mod tests;
@@ -178,7 +179,7 @@ macro_rules! families {
     };
 }
 
-families! { session task message host vm storage network device }
+families! { session task message subscription host vm storage network device }
 
 static HANDLERS: LazyLock<Vec<Option<Handler>>> =
     LazyLock::new(|| by_message(FAMILIES.iter().flat_map(|family| family.handlers)));
@@ -256,6 +257,10 @@ pub fn check_subject(view: &View, call: &Call) -> Result<(), ApiError> {
 }
 
 fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let subscribes = call.message.class == ClassId::subscription;
+    if subscribes {
+        subscription::permit(draft, call)?;
+    }
     let result = match (handler(call.message), call.message.implied) {
         (Some(handler), _) => {
             draft.record_args(call);
@@ -270,6 +275,9 @@ fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
             read(&Reading { view: draft.view(), principal: draft.principal, now: draft.now }, call)?
         }
     };
+    if subscribes {
+        subscription::check(draft, call, &result)?;
+    }
     match (draft.pending, call.background) {
         (Some(task), true) => Ok(Value::Ref(task)),
         (None, true) => Ok(Value::Ref(operation::finished(draft, call, &result))),

@@ -120,7 +120,9 @@ mod tests {
     use crate::model::{ClassId, Lifecycle, MODEL};
 
     /// Served by the gateway, which asks others than the writer.
-    const ELSEWHERE: [&str; 15] = [
+    const ELSEWHERE: [&str; 17] = [
+        "subscription.poll",
+        "subscription.test",
         "session.login_with_password",
         "session.slave_local_login_with_password",
         "session.change_password",

@@ -62,7 +62,11 @@ fn change(stored: StoredChange<'_>) -> Result<Change, serde_json::Error> {
     let operation = match stored.op {
         "add" => Operation::Add(members(fields()?, FieldsOf { class, of: Of })?),
         "mod" => Operation::Mod(members(fields()?, FieldsOf { class, of: DeltaOf })?),
-        "del" => Operation::Del,
+        // Older versions did not say what was deleted.
+        "del" => Operation::Del(match stored.fields {
+            Some(fields) => members(fields.get(), FieldsOf { class, of: Of })?,
+            None => Vec::new(),
+        }),
         other => return Err(unknown("operation", other)),
     };
     Ok(Change { class, reference: stored.reference, operation })

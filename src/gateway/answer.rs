@@ -2,29 +2,36 @@
 //! the view into the output, without a copy in between.
 
 use crate::model::{CLASSES, ClassId};
+use crate::subscribe::delivered::Delivered;
 use crate::subscribe::events::Changed;
 use crate::value::{Encode, Ref, Value};
-use crate::views::read::{ReadView, Scope};
-use crate::views::{Object, View};
+use crate::views::Object;
+use crate::views::read::{ReadView, Sight};
 use std::sync::Arc;
 
 /// The answer to a call, not yet in any wire's form.
 pub enum Answer {
     Value(Value),
     /// One object's record.
-    Record(Arc<View>, ClassId, Arc<Object>),
+    Record(Sight, ClassId, Arc<Object>),
     /// All records of a class, by reference.
-    Records(Arc<View>, ClassId),
+    Records(Sight, ClassId),
     /// The records of some of them.
-    Selected(Arc<View>, ClassId, Vec<Arc<Object>>),
+    Selected(Sight, ClassId, Vec<Arc<Object>>),
     /// What `event.from` answers.
     Batch {
-        view: Arc<View>,
+        sight: Sight,
         changed: Vec<Changed>,
         token: String,
     },
+    /// What `subscription.poll` answers.
+    Polled {
+        events: Vec<Arc<Delivered>>,
+        cursor: String,
+        lag: u64,
+    },
     /// What `event.next` answers.
-    Events(Arc<View>, Vec<Told>),
+    Events(Sight, Vec<Told>),
     /// In XML without the usual struct around it: `system.*`.
     Raw(Value),
 }
@@ -54,21 +61,33 @@ impl Answer {
     pub fn render<E: Encode>(&self, out: &mut E) {
         match self {
             Answer::Value(value) | Answer::Raw(value) => out.value(value),
-            Answer::Record(view, class, object) => ReadView::new(view, Scope::All).render(*class, object, out),
-            Answer::Records(view, class) => {
-                let read = ReadView::new(view, Scope::All);
-                render_records(&read, *class, read.objects(*class), out);
+            Answer::Record(sight, class, object) => sight.read().render(*class, object, out),
+            Answer::Records(sight, class) => {
+                let read = sight.read();
+                render_records(read, *class, read.objects(*class), out);
             }
-            Answer::Selected(view, class, objects) => {
-                render_records(&ReadView::new(view, Scope::All), *class, objects.iter(), out);
+            Answer::Selected(sight, class, objects) => {
+                render_records(sight.read(), *class, objects.iter(), out);
             }
-            Answer::Batch { view, changed, token } => render_batch(view, changed, token, out),
-            Answer::Events(view, told) => {
+            Answer::Batch { sight, changed, token } => render_batch(sight.read(), changed, token, out),
+            Answer::Polled { events, cursor, lag } => {
+                out.begin_struct();
+                out.name("events");
+                out.begin_array();
+                events.iter().for_each(|event| event.render(out));
+                out.end_array();
+                out.name("cursor");
+                out.text(cursor);
+                out.name("lag");
+                out.int(*lag as i64);
+                out.end_struct();
+            }
+            Answer::Events(sight, told) => {
                 out.begin_array();
                 for event in told {
                     let time = format!("{}.", event.time / 1_000_000);
                     begin_event(event.id, &time, event.class, event.operation, event.reference, out);
-                    snapshot(view, event.class, event.object.as_deref(), out);
+                    snapshot(sight.read(), event.class, event.object.as_deref(), out);
                     out.end_struct();
                 }
                 out.end_array();
@@ -78,7 +97,7 @@ impl Answer {
 }
 
 fn render_records<'o, E: Encode>(
-    read: &ReadView<'_>,
+    read: ReadView<'_>,
     class: ClassId,
     objects: impl Iterator<Item = &'o Arc<Object>>,
     out: &mut E,
@@ -91,19 +110,19 @@ fn render_records<'o, E: Encode>(
     out.end_struct();
 }
 
-fn render_batch<E: Encode>(view: &View, changed: &[Changed], token: &str, out: &mut E) {
+fn render_batch<E: Encode>(read: ReadView<'_>, changed: &[Changed], token: &str, out: &mut E) {
     out.begin_struct();
     out.name("events");
     out.begin_array();
     for change in changed {
         begin_event(change.position, "0.0", change.class, change.operation, change.reference, out);
-        snapshot(view, change.class, change.object.as_deref(), out);
+        snapshot(read, change.class, change.object.as_deref(), out);
         out.end_struct();
     }
     out.end_array();
     out.name("valid_ref_counts");
     out.begin_struct();
-    for (class, count) in view.counts() {
+    for (class, count) in read.counts() {
         out.name(&EVENT_NAMES[class as usize]);
         out.count(count);
     }
@@ -127,9 +146,9 @@ fn begin_event<E: Encode>(id: u64, time: &str, class: ClassId, operation: &str, 
     out.reference(reference);
 }
 
-fn snapshot<E: Encode>(view: &View, class: ClassId, object: Option<&Object>, out: &mut E) {
+fn snapshot<E: Encode>(read: ReadView<'_>, class: ClassId, object: Option<&Object>, out: &mut E) {
     if let Some(object) = object {
         out.name("snapshot");
-        ReadView::new(view, Scope::All).render(class, object, out);
+        read.render(class, object, out);
     }
 }

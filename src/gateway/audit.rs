@@ -110,7 +110,7 @@ impl Gateway {
         let caller = self.caller(headers, query, peer).await.or_else(|| self.accounts.peer(peer));
         match caller {
             None => Err(unauthorized()),
-            Some(caller) if caller.roles.intersects(READERS) => Ok(()),
+            Some(caller) if caller.roles.intersects(READERS) && self.reads_everything(&caller) => Ok(()),
             Some(_) => Err(refused(StatusCode::FORBIDDEN, "the role pool-operator is needed".into())),
         }
     }

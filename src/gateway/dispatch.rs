@@ -11,7 +11,7 @@ use crate::model::{ClassId, Implied, Lifecycle, MODEL, Message, Ty, task};
 use crate::subscribe::Key;
 use crate::value::{self, Ref, Value, default_value};
 use crate::views::View;
-use crate::views::read::{ReadView, Scope};
+use crate::views::read::{Scope, Sight};
 use std::sync::Arc;
 
 /// Hashes passwords, so it is served before the writer.
@@ -116,23 +116,34 @@ impl Gateway {
         if self.read_only && changes(message) {
             return Err(codes::OPERATION_NOT_ALLOWED("this server shows the pool as it was and changes nothing"));
         }
-        if let Some(id) = command::secret::vault_id(&view, &call) {
+        let sight = Sight { scope: Scope::of(&view, caller.principal.user), view };
+        if let Some((class, hidden)) = sight.scope.hidden_argument(&sight.view, message, &call.args) {
+            return Err(codes::HANDLE_INVALID(class.name(), hidden));
+        }
+        let view = &sight.view;
+        if let Some(id) = command::secret::vault_id(view, &call) {
             let value = self.accounts.reveal(id?).await?;
             return value.map(Answer::Value).ok_or_else(|| codes::HANDLE_INVALID("secret", call.reference(0)));
         }
         if let Some(implied) = message.implied.filter(|_| message.reads() && command::handler(message).is_none()) {
-            return read(view, message.class, implied, &call);
+            return read(sight, message.class, implied, &call);
         }
         // As `Async.` it becomes a task, which is the writer's to make.
         if let Some(reader) = command::reader(message).filter(|_| !call.background) {
-            command::check_subject(&view, &call)?;
-            let reading = Reading { view: &view, principal: &caller.principal, now: self.ledger.world().now() };
-            return reader(&reading, &call).map(Answer::Value);
+            command::check_subject(view, &call)?;
+            let reading = Reading { view, principal: &caller.principal, now: self.ledger.world().now() };
+            let answer = reader(&reading, &call)?;
+            return Ok(Answer::Value(sight.scope.limit(view, message.result, answer)));
         }
         match message.class {
             ClassId::event => return self.event(call, &caller, noted).await,
-            ClassId::log => return self.look_back(&call).await,
-            ClassId::VM if message.full_name == POWER_STATES => return self.look_back(&call).await,
+            ClassId::subscription => {
+                if let Some(answer) = self.subscription(&call, &caller).await {
+                    return answer;
+                }
+            }
+            ClassId::log => return self.look_back(&call, &sight).await,
+            ClassId::VM if message.full_name == POWER_STATES => return self.look_back(&call, &sight).await,
             ClassId::session if message.full_name == CHANGE_PASSWORD => {
                 let (old, new) = (call.text(0), call.text(1));
                 self.accounts.change_password(&caller.principal, old, new, &caller.peer).await?;
@@ -210,6 +221,7 @@ impl Gateway {
 }
 
 /// Who calls, and from where.
+#[derive(Clone)]
 pub struct Caller {
     pub principal: Arc<Principal>,
     pub peer: Peer,
@@ -230,7 +242,8 @@ pub fn list_methods() -> impl Iterator<Item = &'static str> {
 
 /// Whether a message does something, here or in a family of `command`.
 fn answers(message: &Message) -> bool {
-    const HERE: [&str; 3] = [CHANGE_PASSWORD, SET_PASSWORD, POWER_STATES];
+    use super::subscriptions::{POLL, TEST};
+    const HERE: [&str; 5] = [CHANGE_PASSWORD, SET_PASSWORD, POWER_STATES, POLL, TEST];
     let here = matches!(message.class, ClassId::event | ClassId::log)
         || message.no_session
         || HERE.contains(&message.full_name)
@@ -275,44 +288,47 @@ fn arguments(message: &Message, given: Vec<Value>) -> Result<Vec<Value>, ApiErro
 }
 
 /// The reads that fields and classes imply.
-fn read(view: Arc<View>, class: ClassId, implied: Implied, call: &Call) -> Result<Answer, ApiError> {
+fn read(sight: Sight, class: ClassId, implied: Implied, call: &Call) -> Result<Answer, ApiError> {
     let object = |reference: Ref| {
-        let found = command::permissions::find(&view, class, reference);
+        let found = command::permissions::find(&sight.view, class, reference);
+        let found = found.filter(|object| sight.scope.shows(class, object));
         found.ok_or_else(|| codes::HANDLE_INVALID(class.name(), reference))
     };
     Ok(match implied {
         Implied::Get(field) => {
             let object = object(call.reference(0))?;
-            ReadView::new(&view, Scope::All).field(class, field, &object).into()
+            sight.read().field(class, field, &object).into()
         }
         Implied::GetRecord => {
             let object = object(call.reference(0))?;
-            Answer::Record(view, class, object)
+            Answer::Record(sight, class, object)
         }
-        Implied::GetAllRecords => Answer::Records(view, class),
+        Implied::GetAllRecords => Answer::Records(sight, class),
         Implied::GetAllWhere => {
-            let found = command::generic::select(&view, class, call.text(0))?;
+            let found = command::generic::select(sight.read(), class, call.text(0))?;
             Value::set(found.into_iter().map(|object| Value::Ref(object.reference))).into()
         }
         Implied::GetAllRecordsWhere => {
-            let found = command::generic::select(&view, class, call.text(0))?;
+            let found = command::generic::select(sight.read(), class, call.text(0))?;
             let found = found.into_iter().cloned().collect();
-            Answer::Selected(view, class, found)
+            Answer::Selected(sight, class, found)
         }
         Implied::GetAll => {
-            let references = view.class(class).objects.keys().map(|reference| Value::Ref(*reference));
+            let references = sight.read().objects(class).map(|object| Value::Ref(object.reference));
             Value::set(references).into()
         }
         Implied::GetByUuid => {
-            let found = view.by_uuid(class, call.text(0));
+            let found = sight.view.by_uuid(class, call.text(0));
             let found = found.or_else(|| command::permissions::by_uuid(class, call.text(0)));
+            let found = found.filter(|found| sight.scope.shows_ref(&sight.view, class, *found));
             let found = found.ok_or_else(|| codes::UUID_INVALID(class.name(), call.text(0)))?;
             Value::Ref(found).into()
         }
         Implied::GetByNameLabel => {
             let label = MODEL.field(class, "name_label").expect("BUG: implied by the field");
-            let named = view.class(class).objects.values().filter(|o| o.record[label].as_str() == call.text(0));
+            let named = sight.read().objects(class).filter(|o| o.record[label].as_str() == call.text(0));
             let permission = command::permissions::by_name(class, call.text(0));
+            let permission = permission.filter(|found| sight.scope.shows_ref(&sight.view, class, *found));
             Value::set(named.map(|object| object.reference).chain(permission).map(Value::Ref)).into()
         }
         other => panic!("BUG: {other:?} does not read"),

@@ -15,6 +15,7 @@
 pub mod answer;
 pub mod audit;
 pub mod dispatch;
+pub mod events;
 pub mod http;
 pub mod identity;
 pub mod journal;
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod past;
 pub mod resources;
 pub mod stream;
+pub mod subscriptions;
 
 use crate::auth::Accounts;
 pub use crate::auth::Peer;
@@ -32,6 +34,8 @@ use crate::driver::Driver;
 use crate::log::signed::Signer;
 use crate::log::writer::Ledger;
 use crate::subscribe::Subscribers;
+use crate::subscribe::feed::Feed;
+use crate::subscribe::push::Push;
 use crate::views::past::Past;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +58,10 @@ pub struct Gateway {
     pub identity: Arc<identity::Identity>,
     /// What callers want of the process.
     pub wishes: local::Wishes,
+    /// What comes behind a position, for whoever subscribes.
+    pub feed: Feed,
+    /// What is posted to destinations.
+    pub push: Push,
     pub counts: metrics::Counts,
     /// Everything but logging in is refused that would change something.
     pub read_only: bool,

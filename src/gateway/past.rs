@@ -13,6 +13,7 @@ use crate::value::{Ref, Value};
 use crate::views::View;
 use crate::views::past::filter::Filter;
 use crate::views::past::{Lost, diff, tell};
+use crate::views::read::{Scope, Sight};
 use std::sync::Arc;
 
 /// Of a machine, answered from the log.
@@ -24,7 +25,12 @@ const DIFFERENCES_MAX: usize = 100_000;
 
 impl Gateway {
     /// Serves a message that looks back.
-    pub(super) async fn look_back(&self, call: &Call) -> Result<Answer, ApiError> {
+    pub(super) async fn look_back(&self, call: &Call, sight: &Sight) -> Result<Answer, ApiError> {
+        // The past is not kept apart by who may read what.
+        if sight.scope != Scope::All && call.message.class == ClassId::log {
+            let why = "only who may read everything may look back";
+            return Err(codes::RBAC_PERMISSION_DENIED(call.message.full_name.to_lowercase(), why));
+        }
         let _turn = self.past.turn().await;
         let value = match call.message.name {
             "get_head" => self.log_head(),
@@ -36,7 +42,8 @@ impl Gateway {
             "get_record_at" => return self.record_at(call).await,
             "get_all_records_at" => {
                 let class = class_of(call.text(0))?;
-                return Ok(Answer::Records(self.view_at(call.text(1)).await?, class));
+                let view = self.view_at(call.text(1)).await?;
+                return Ok(Answer::Records(Sight { view, scope: Scope::All }, class));
             }
             _ => return Err(codes::NOT_IMPLEMENTED(call.message.full_name)),
         };
@@ -115,7 +122,7 @@ impl Gateway {
         let view = self.view_at(call.text(2)).await?;
         let object = view.object(class, reference).cloned();
         let object = object.ok_or_else(|| codes::HANDLE_INVALID(class.name(), reference))?;
-        Ok(Answer::Record(view, class, object))
+        Ok(Answer::Record(Sight { view, scope: Scope::All }, class, object))
     }
 
     async fn view_at(&self, at: &str) -> Result<Arc<View>, ApiError> {
@@ -136,7 +143,7 @@ fn power_state(event: &Event) -> Option<Value> {
             Delta::Scalar { new, .. } => new.clone(),
             _ => return None,
         },
-        Operation::Del => return None,
+        Operation::Del(_) => return None,
     };
     Some(Value::map([
         ("power_state", state),

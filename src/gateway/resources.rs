@@ -6,6 +6,7 @@ use super::http::{Noted, respond};
 use super::{Gateway, Peer, metrics};
 use crate::command::Principal;
 use crate::model::user;
+use crate::views::read::Scope;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, RawQuery, State};
@@ -25,6 +26,7 @@ pub fn routes() -> Router<Gateway> {
         .route("/api/model", get(model))
         .route("/api/errors", get(errors))
         .route("/api/token", post(token))
+        .route("/events", get(super::events::events))
         .route("/metrics", get(metrics_page))
         .merge(super::audit::routes())
 }
@@ -71,7 +73,8 @@ async fn metrics_page(
     headers: HeaderMap,
 ) -> Response<Body> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    if !is_local(&peer) && gateway.caller(&headers, query.as_deref(), &peer).await.is_none() {
+    let caller = gateway.caller(&headers, query.as_deref(), &peer).await;
+    if !is_local(&peer) && !caller.is_some_and(|caller| gateway.reads_everything(&caller)) {
         return unauthorized();
     }
     respond(OPEN_METRICS, metrics::render(&gateway).into_bytes(), Noted::default())
@@ -82,6 +85,11 @@ pub(super) fn is_local(peer: &Peer) -> bool {
 }
 
 impl Gateway {
+    /// Whether nothing is hidden from a caller: what is not kept apart by object is for those alone.
+    pub(super) fn reads_everything(&self, caller: &Principal) -> bool {
+        Scope::of(&self.ledger.view(), caller.user) == Scope::All
+    }
+
     /// Who sends a request, if anybody that we know.
     pub(super) async fn caller(&self, headers: &HeaderMap, query: Option<&str>, peer: &Peer) -> Option<Arc<Principal>> {
         let (view, now) = (self.ledger.view(), self.ledger.world().now());

@@ -1,5 +1,5 @@
-//! The calls that wait: `event.from`, `event.next`. One loop for all: register
-//! under the keys, look, wait, look again.
+//! The calls that wait: `event.from`, `event.next`, and through [`Wait`] all
+//! others. One loop for all: register under the keys, look, wait, look again.
 
 use super::Gateway;
 use super::answer::{Answer, Told};
@@ -7,13 +7,14 @@ use super::dispatch::{Caller, Noted};
 use crate::command::{Call, Draft, Intent};
 use crate::error::{ApiError, codes};
 use crate::event::Kind;
-use crate::log::writer::Published;
 use crate::model::{ClassId, MODEL};
-use crate::subscribe::events::{Subscription, Token, since};
+use crate::subscribe::events::{self, Subscription, Token, since};
+use crate::subscribe::recent::Kept;
 use crate::subscribe::{Following, Key, Waiter};
 use crate::value::{Ref, Value};
+use crate::views::read::{Scope, Sight};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,7 +55,7 @@ impl Gateway {
 
     async fn event_from(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
         let subscription = Subscription::parse(call.args[0].as_set().iter().map(Value::as_str));
-        let token = Token::parse(call.text(1))?;
+        let token = events::token(call.text(1))?;
         let started = Instant::now();
         let until = started + wait_of(call.float(2));
         let collected =
@@ -65,14 +66,14 @@ impl Gateway {
         let waiter = self.subscribers.register(keys);
         let _waiting = self.counts.waiting();
         loop {
-            let view = self.ledger.view();
+            let sight = self.sight(caller);
             self.still_valid(caller)?;
-            let changed = since(&view, &subscription, token)?;
+            let changed = since(sight.read(), &subscription, token)?;
             let now = Instant::now();
             let due = now >= until || self.stop.is_cancelled();
             if due || (!changed.is_empty() && now >= collected) {
-                let token = Token::of(&view).to_string();
-                return Ok(Answer::Batch { view, changed, token });
+                let token = Token::of(&sight.view).to_string();
+                return Ok(Answer::Batch { sight, changed, token });
             }
             if changed.is_empty() {
                 drop(tokio::time::timeout_at(until, self.woken(&waiter)).await);
@@ -80,6 +81,19 @@ impl Gateway {
                 tokio::time::sleep_until(collected.min(until)).await;
             }
         }
+    }
+
+    /// Begins to wait under some keys, and for the end of the caller's session.
+    pub(super) fn wait(&self, caller: &Caller, mut keys: Vec<Key>, wait: Duration) -> Result<Wait, ApiError> {
+        keys.push(Key::Object(ClassId::session, caller.principal.session));
+        keys.push(Key::Object(ClassId::user, caller.principal.user));
+        Ok(Wait {
+            gateway: self.clone(),
+            caller: caller.clone(),
+            waiter: self.subscribers.register(keys),
+            until: Instant::now() + wait.min(WAIT_MAX),
+            _waiting: self.counts.blocked(&caller.principal.name)?,
+        })
     }
 
     /// Waits for something to happen, the server's stop included.
@@ -90,8 +104,14 @@ impl Gateway {
         }
     }
 
+    /// The newest view as the caller may see it.
+    pub(super) fn sight(&self, caller: &Caller) -> Sight {
+        let view = self.ledger.view();
+        Sight { scope: Scope::of(&view, caller.principal.user), view }
+    }
+
     /// A session that ended while its call waited.
-    fn still_valid(&self, caller: &Caller) -> Result<(), ApiError> {
+    pub(super) fn still_valid(&self, caller: &Caller) -> Result<(), ApiError> {
         let session = caller.principal.session;
         let gone = !session.is_null() && self.ledger.view().object(ClassId::session, session).is_none();
         if gone { Err(codes::SESSION_INVALID(session)) } else { Ok(()) }
@@ -129,18 +149,19 @@ impl Gateway {
         let _waiting = self.counts.waiting();
         loop {
             self.still_valid(caller)?;
-            if let Some(answer) = self.next_events(session)? {
+            if let Some(answer) = self.next_events(caller)? {
                 return Ok(answer);
             }
             if self.stop.is_cancelled() {
-                return Ok(Answer::Events(self.ledger.view(), Vec::new()));
+                return Ok(Answer::Events(self.sight(caller), Vec::new()));
             }
             self.woken(&waiter).await;
         }
     }
 
     /// What the session was not told yet; `None` when there is nothing. Two calls of one session get disjoint parts.
-    fn next_events(&self, session: Ref) -> Result<Option<Answer>, ApiError> {
+    fn next_events(&self, caller: &Caller) -> Result<Option<Answer>, ApiError> {
+        let session = caller.principal.session;
         let mut registrations = self.registrations.0.lock().expect("BUG: nobody panics while holding this lock");
         let unknown = || codes::SESSION_NOT_REGISTERED(session);
         let registration = registrations.get_mut(&session).ok_or_else(unknown)?;
@@ -149,10 +170,13 @@ impl Gateway {
             registration.told = self.ledger.view().position;
             return Err(codes::EVENTS_LOST());
         };
-        let told: Vec<Told> = batches.iter().flat_map(|batch| tell(batch, &subscription, registration.told)).collect();
+        let scope = self.sight(caller).scope;
+        let told = batches.iter().flat_map(|batch| tell(batch, &subscription, registration.told));
+        let seen = |told: &Told| told.object.as_ref().is_some_and(|object| scope.shows(told.class, object));
+        let told: Vec<Told> = told.filter(seen).collect();
         let Some(last) = batches.last() else { return Ok(None) };
         registration.told = last.view.position;
-        Ok((!told.is_empty()).then(|| Answer::Events(last.view.clone(), told)))
+        Ok((!told.is_empty()).then(|| Answer::Events(Sight { view: last.view.clone(), scope }, told)))
     }
 
     async fn event_inject(&self, call: &Call, caller: &Caller, noted: &mut Noted) -> Result<Answer, ApiError> {
@@ -161,6 +185,10 @@ impl Gateway {
         let invalid = || codes::HANDLE_INVALID(&name, &text);
         let class = MODEL.class(&name).filter(|class| class.name() == name).ok_or_else(invalid)?;
         let reference = Ref::parse(&text).filter(|reference| !reference.is_null()).ok_or_else(invalid)?;
+        let sight = self.sight(caller);
+        if !sight.scope.shows_ref(&sight.view, class, reference) {
+            return Err(invalid());
+        }
         let decide = Box::new(move |draft: &mut Draft| {
             draft.object(class, reference)?;
             draft.touch(class, reference);
@@ -173,16 +201,39 @@ impl Gateway {
     }
 }
 
+/// One who waits: look, and unless that was the last look wait for more, and look again.
+pub(super) struct Wait {
+    gateway: Gateway,
+    caller: Caller,
+    waiter: Waiter,
+    pub until: Instant,
+    _waiting: super::metrics::Blocked,
+}
+
+impl Wait {
+    /// Whether the time is over, or the server stops: what is there now is the answer.
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.until || self.gateway.stop.is_cancelled()
+    }
+
+    /// Waits until something may have happened, at most until the time is over.
+    pub async fn more(&self) -> Result<(), ApiError> {
+        self.at_most(self.until).await
+    }
+
+    /// The same, at most until then.
+    pub async fn at_most(&self, until: Instant) -> Result<(), ApiError> {
+        drop(tokio::time::timeout_at(until.min(self.until), self.gateway.woken(&self.waiter)).await);
+        self.gateway.still_valid(&self.caller)
+    }
+}
+
 /// The time a client wants to wait; what cannot be a time is as long as possible, as in XenAPI.
-fn wait_of(seconds: f64) -> Duration {
+pub(super) fn wait_of(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_MAX).min(WAIT_MAX)
 }
 
-fn tell<'a>(
-    batch: &'a Arc<Published>,
-    subscription: &'a Subscription,
-    told: u64,
-) -> impl Iterator<Item = Told> + use<'a> {
+fn tell<'a>(batch: &'a Kept, subscription: &'a Subscription, told: u64) -> impl Iterator<Item = Told> + use<'a> {
     let fresh = batch.events.iter().filter(move |(event, _)| event.position > told);
     fresh.flat_map(move |(event, effects)| {
         let mine = effects.iter().filter(|effect| subscription.covers(effect.class, effect.reference));

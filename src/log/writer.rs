@@ -58,6 +58,8 @@ pub type Answer = Result<Accepted, ApiError>;
 
 /// A batch that has become durable, for those who tell others.
 pub struct Published {
+    /// The view before its first event.
+    pub before: Arc<View>,
     pub view: Arc<View>,
     pub events: Vec<(Arc<Event>, Vec<Effect>)>,
 }
@@ -435,12 +437,12 @@ impl<P: Port> Writer<P> {
         for (key, answer) in batch.remembered.drain(..) {
             self.answers.put(key, answer);
         }
-        self.current = Arc::new(batch.working);
+        let before = std::mem::replace(&mut self.current, Arc::new(batch.working));
         self.view.store(self.current.clone());
         for (sender, answer) in batch.answers {
             drop(sender.send(answer)); // whoever hung up loses the answer, not the change
         }
-        (self.publish)(Arc::new(Published { view: self.current.clone(), events: batch.events }));
+        (self.publish)(Arc::new(Published { before, view: self.current.clone(), events: batch.events }));
     }
 }
 

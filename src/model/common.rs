@@ -4,7 +4,7 @@
 //! `NOT_IMPLEMENTED` is not among them: it answers the messages that are
 //! refused, which the tables do not know.
 
-use super::{Lifecycle, Message, Ty};
+use super::{ClassId, Lifecycle, Message, Ty};
 
 /// A code that no message declares itself.
 pub struct Common {
@@ -39,6 +39,21 @@ pub const COMMON: &[Common] = &[
         of: |message| takes(message, |ty| matches!(ty, Ty::Ref(_) | Ty::Record(_))),
     },
     Common {
+        code: "EVENT_SUBSCRIPTION_PARSE_FAILURE",
+        when: "a subscription would name a class, an object or a field that is none",
+        of: settles_subscription,
+    },
+    Common {
+        code: "VALUE_NOT_SUPPORTED",
+        when: "a subscription would have a destination, a secret or a time that cannot be",
+        of: settles_subscription,
+    },
+    Common {
+        code: "EVENTS_LOST",
+        when: "a subscription would begin at a place that the log cannot be read from",
+        of: |message| settles_subscription(message) && message.name == "create",
+    },
+    Common {
         code: "TASK_CANCELLED",
         when: "somebody cancelled the task of a call that waits",
         of: |message| message.task && message.implied.is_none(),
@@ -54,6 +69,10 @@ pub const COMMON: &[Common] = &[
         of: |_| true,
     },
 ];
+
+fn settles_subscription(message: &Message) -> bool {
+    message.class == ClassId::subscription && !message.reads()
+}
 
 /// The common errors of one message.
 pub fn common(message: &Message) -> impl Iterator<Item = &'static Common> {

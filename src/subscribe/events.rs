@@ -7,38 +7,20 @@ use super::Key;
 use crate::error::{ApiError, codes};
 use crate::model::{CLASSES, ClassId, MODEL};
 use crate::value::Ref;
+pub use crate::views::Token;
+use crate::views::read::ReadView;
 use crate::views::{Object, View};
 use std::sync::Arc;
 
-/// Where a client stands: what it holds to go on from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Token {
-    pub position: u64,
-    pub lineage: u64,
+/// Reads a client's token; "" is the beginning.
+pub fn token(text: &str) -> Result<Token, ApiError> {
+    Token::parse(text).ok_or_else(|| codes::EVENT_FROM_TOKEN_PARSE_FAILURE(text))
 }
 
-impl std::fmt::Display for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:020},{:020}", self.position, self.lineage)
-    }
-}
-
-impl Token {
-    /// Reads a token; "" is the beginning.
-    pub fn parse(text: &str) -> Result<Token, ApiError> {
-        if text.is_empty() {
-            return Ok(Token::default());
-        }
-        let parsed = text.split_once(',').and_then(|(position, lineage)| {
-            Some(Token { position: position.parse().ok()?, lineage: lineage.parse().ok()? })
-        });
-        parsed.ok_or_else(|| codes::EVENT_FROM_TOKEN_PARSE_FAILURE(text))
-    }
-
-    /// The token of a view.
-    pub fn of(view: &View) -> Token {
-        Token { position: view.position, lineage: view.lineage }
-    }
+/// A client's token that the log can be continued from; otherwise `EVENTS_LOST`, never silence.
+pub fn known_token(view: &View, text: &str) -> Result<Token, ApiError> {
+    let token = token(text)?;
+    if token.is_known(view) { Ok(token) } else { Err(codes::EVENTS_LOST()) }
 }
 
 /// What a client wants to hear of.
@@ -104,9 +86,9 @@ pub struct Changed {
 
 /// Everything that changed since the token: additions, then modifications, then deletions, newest first; or
 /// `EVENTS_LOST` for a token from another history, from the future, or older than what is remembered.
-pub fn since(view: &View, subscription: &Subscription, token: Token) -> Result<Vec<Changed>, ApiError> {
-    let foreign = token.position > 0 && token.lineage != view.lineage;
-    if foreign || token.position > view.position {
+pub fn since(read: ReadView<'_>, subscription: &Subscription, token: Token) -> Result<Vec<Changed>, ApiError> {
+    let ReadView { view, scope } = read;
+    if !token.is_known(view) {
         return Err(codes::EVENTS_LOST());
     }
     let after = token.position;
@@ -125,13 +107,16 @@ pub fn since(view: &View, subscription: &Subscription, token: Token) -> Result<V
                 continue;
             }
             let object = objects.objects.get(reference).expect("BUG: the order of changes holds only what is there");
+            if !scope.shows(class, object) {
+                continue;
+            }
             let new = object.created > after;
             let (list, operation) = if new { (&mut added, "add") } else { (&mut modified, "mod") };
             let object = Some(object.clone());
             list.push(Changed { class, reference: *reference, operation, position: *position, object });
         }
         for ((position, reference), created) in objects.deleted.range((after + 1, Ref::NULL)..) {
-            let known = *created <= after;
+            let known = *created <= after && scope.shows_ref(view, class, *reference);
             if known && after > 0 && (whole || subscription.covers(class, *reference)) {
                 deleted.push(Changed {
                     class,
@@ -180,8 +165,12 @@ mod tests {
     fn told(view: &View, texts: &[&str], position: u64) -> Vec<(&'static str, u64)> {
         let subscription = Subscription::parse(texts.iter().copied());
         let changed =
-            since(view, &subscription, Token { position, lineage: LINEAGE }).expect("a token of this history");
+            since(all(view), &subscription, Token { position, lineage: LINEAGE }).expect("a token of this history");
         changed.iter().map(|changed| (changed.operation, changed.position)).collect()
+    }
+
+    fn all(view: &View) -> ReadView<'_> {
+        ReadView::new(view, &crate::views::read::Scope::All)
     }
 
     /// Two networks, one changed, one deleted: positions 1 to 4.
@@ -192,7 +181,7 @@ mod tests {
         event(&mut view, gone, Operation::Add(vec![]));
         let delta = crate::event::Delta::Scalar { old: "".into(), new: "lan".into() };
         event(&mut view, kept, Operation::Mod(vec![(network::name_label.index, delta)]));
-        event(&mut view, gone, Operation::Del);
+        event(&mut view, gone, Operation::Del(vec![]));
         (view, kept, gone)
     }
 
@@ -212,7 +201,7 @@ mod tests {
     fn a_token_that_cannot_be_served_is_never_met_with_silence() {
         let (mut view, ..) = history();
         let lost = |view: &View, position, lineage| {
-            let answer = since(view, &Subscription::parse(["network"]), Token { position, lineage });
+            let answer = since(all(view), &Subscription::parse(["network"]), Token { position, lineage });
             answer.expect_err("a token to refuse").code
         };
         assert_eq!(lost(&view, 5, LINEAGE), "EVENTS_LOST", "from the future");
@@ -227,10 +216,10 @@ mod tests {
     fn tokens_compare_as_text() {
         let token = Token { position: 12, lineage: u64::MAX };
         assert_eq!(token.to_string(), "00000000000000000012,18446744073709551615");
-        assert_eq!(Token::parse(&token.to_string()), Ok(token));
-        assert_eq!(Token::parse(""), Ok(Token::default()));
+        assert_eq!(super::token(&token.to_string()), Ok(token));
+        assert_eq!(super::token(""), Ok(Token::default()));
         for text in ["12", "a,b", "1,2,3", "-1,0", "1,"] {
-            assert_eq!(Token::parse(text).expect_err(text).code, "EVENT_FROM_TOKEN_PARSE_FAILURE");
+            assert_eq!(super::token(text).expect_err(text).code, "EVENT_FROM_TOKEN_PARSE_FAILURE");
         }
     }
 

@@ -9,27 +9,77 @@
 //!
 //! Must never know how an answer is rendered, or what a principal may read.
 
+pub mod delivered;
 pub mod events;
+pub mod feed;
+pub mod past;
+pub mod push;
+pub mod recent;
 
 use crate::log::writer::Published;
 use crate::model::ClassId;
 use crate::value::Ref;
+use crate::views::filter::Filter;
+use crate::views::{Effect, View};
+use recent::{Kept, Recent};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 /// What a waiter waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Key {
     Any,
     Class(ClassId),
     Object(ClassId, Ref),
+    /// One field of any object of a class.
+    Field(ClassId, u16),
+    /// One field of one object.
+    ObjectField(ClassId, Ref, u16),
+    /// Objects of a class that come or go.
+    Lives(ClassId),
+}
+
+impl Key {
+    fn is_about_fields(self) -> bool {
+        matches!(self, Key::Field(..) | Key::ObjectField(..) | Key::Lives(_))
+    }
+
+    /// The keys under which everything happens that a filter wants.
+    pub fn of(filter: &Filter) -> Vec<Key> {
+        if filter.every() {
+            return vec![Key::Any];
+        }
+        let mut keys = Vec::with_capacity(filter.wants().len());
+        for want in filter.wants() {
+            match (want.object, want.field) {
+                (None, None) => keys.push(Key::Class(want.class)),
+                (Some(object), None) => keys.push(Key::Object(want.class, object)),
+                (None, Some(field)) => keys.extend([Key::Field(want.class, field as u16), Key::Lives(want.class)]),
+                (Some(object), Some(field)) => {
+                    keys.extend([Key::ObjectField(want.class, object, field as u16), Key::Lives(want.class)]);
+                }
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+}
+
+/// Calls with the keys of the fields that an effect changed.
+fn fields_touched(effect: &Effect, wake: &impl Fn(Key)) {
+    if effect.before.is_none() || effect.after.is_none() {
+        wake(Key::Lives(effect.class));
+    }
+    for field in &effect.fields {
+        wake(Key::Field(effect.class, *field as u16));
+        wake(Key::ObjectField(effect.class, effect.reference, *field as u16));
+    }
 }
 
 /// Batches that may wait for the publisher; beyond, everybody is woken instead.
 const BACKLOG_MAX: usize = 4096;
-/// Events kept for clients of `event.next`, over all sessions.
-const RECENT_MAX: usize = 10_000;
 
 /// The meeting place of the writer and of everyone who waits. Cheap to clone.
 #[derive(Clone, Default)]
@@ -56,23 +106,16 @@ impl Default for Position {
 #[derive(Default)]
 struct Waiters {
     by_key: HashMap<Key, HashMap<u64, Arc<Notify>>>,
+    /// How many keys are about fields.
+    by_field: usize,
     next: u64,
 }
 
 #[derive(Default)]
 struct Backlog {
     batches: VecDeque<Arc<Published>>,
-    overflowed: bool,
-}
-
-/// The newest batches, kept only while somebody follows them.
-#[derive(Default)]
-struct Recent {
-    batches: VecDeque<Arc<Published>>,
-    events: usize,
-    /// Events at or below this position are not here.
-    floor: u64,
-    followers: usize,
+    /// The newest position that did not fit.
+    lost: Option<u64>,
 }
 
 /// Every panic of ours happens before or after these short critical sections.
@@ -87,7 +130,7 @@ impl Subscribers {
         if backlog.batches.len() < BACKLOG_MAX {
             backlog.batches.push_back(batch);
         } else {
-            backlog.overflowed = true;
+            backlog.lost = Some(batch.view.position);
         }
         drop(backlog);
         self.0.arrived.notify_one();
@@ -98,17 +141,22 @@ impl Subscribers {
         loop {
             self.0.arrived.notified().await;
             loop {
-                let (batch, overflowed) = {
+                let (batch, lost) = {
                     let mut backlog = locked(&self.0.backlog);
-                    (backlog.batches.pop_front(), std::mem::take(&mut backlog.overflowed))
+                    let batch = backlog.batches.pop_front();
+                    let lost = if batch.is_none() { backlog.lost.take() } else { None };
+                    (batch, lost)
                 };
-                let Some(batch) = batch else { break };
-                self.remember(&batch, overflowed);
-                self.0.position.0.send_replace(batch.view.position);
-                if overflowed {
+                if let Some(batch) = batch {
+                    locked(&self.0.recent).remember(&batch);
+                    self.0.position.0.send_replace(batch.view.position);
+                    self.wake(&batch);
+                } else if let Some(position) = lost {
+                    locked(&self.0.recent).skip_to(position);
+                    self.0.position.0.send_replace(position);
                     self.wake_all();
                 } else {
-                    self.wake(&batch);
+                    break;
                 }
             }
         }
@@ -127,6 +175,7 @@ impl Subscribers {
         let id = waiters.next;
         for key in &keys {
             waiters.by_key.entry(*key).or_default().insert(id, notify.clone());
+            waiters.by_field += usize::from(key.is_about_fields());
         }
         drop(waiters);
         Waiter { shared: self.0.clone(), keys, id, notify }
@@ -144,12 +193,19 @@ impl Subscribers {
         };
         let mut classes = [false; crate::model::CLASS_IDS.len()];
         for effect in batch.events.iter().flat_map(|(_, effects)| effects) {
-            if !std::mem::replace(&mut classes[effect.class as usize], true) {
-                wake(Key::Class(effect.class));
+            let (class, reference) = (effect.class, effect.reference);
+            if !std::mem::replace(&mut classes[class as usize], true) {
+                wake(Key::Class(class));
             }
-            wake(Key::Object(effect.class, effect.reference));
+            wake(Key::Object(class, reference));
+            if waiters.by_field > 0 {
+                fields_touched(effect, &wake);
+            }
+            if let Some(told) = delivered::notified(effect) {
+                wake(Key::Object(ClassId::subscription, told));
+            }
         }
-        if classes.contains(&true) {
+        if crate::model::CLASS_IDS.iter().any(|class| classes[*class as usize] && !class.def().flags.no_events) {
             wake(Key::Any);
         }
     }
@@ -160,39 +216,25 @@ impl Subscribers {
         }
     }
 
-    fn remember(&self, batch: &Arc<Published>, overflowed: bool) {
-        let mut recent = locked(&self.0.recent);
-        if overflowed || recent.followers == 0 {
-            recent.batches.clear();
-            recent.events = 0;
-            recent.floor = batch.view.position;
-        }
-        if recent.followers == 0 {
-            return;
-        }
-        recent.events += batch.events.len();
-        recent.batches.push_back(batch.clone());
-        while recent.events > RECENT_MAX
-            && let Some(oldest) = recent.batches.pop_front()
-        {
-            recent.events -= oldest.events.len();
-            recent.floor = oldest.view.position;
-        }
-    }
-
     /// From now on recent batches are kept, until the answer is dropped.
     pub fn follow(&self) -> Following {
         locked(&self.0.recent).followers += 1;
         Following(self.0.clone())
     }
 
+    /// The log begins behind this position as far as these subscribers know.
+    pub fn begin_at(&self, position: u64) {
+        locked(&self.0.recent).skip_to(position);
+    }
+
     /// The batches behind a position, or `None` when they are no longer, or were never, kept.
-    pub fn recent(&self, after: u64) -> Option<Vec<Arc<Published>>> {
-        let recent = locked(&self.0.recent);
-        if after < recent.floor {
-            return None;
-        }
-        Some(recent.batches.iter().filter(|batch| batch.view.position > after).cloned().collect())
+    pub fn recent(&self, after: u64) -> Option<Vec<Arc<Kept>>> {
+        locked(&self.0.recent).after(after)
+    }
+
+    /// A view near a position, if one is kept.
+    pub(crate) fn near(&self, position: u64) -> Option<Arc<View>> {
+        locked(&self.0.recent).near(position)
     }
 }
 
@@ -215,6 +257,7 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         let mut waiters = locked(&self.shared.waiters);
         for key in &self.keys {
+            waiters.by_field -= usize::from(key.is_about_fields());
             if let Some(waiting) = waiters.by_key.get_mut(key) {
                 waiting.remove(&self.id);
                 if waiting.is_empty() {

@@ -19,7 +19,7 @@ pub fn fits(view: &View, event: &Event) -> Result<(), String> {
         let there = touched.get(&key).copied().unwrap_or(before.is_some());
         match &change.operation {
             Operation::Add(_) if there => return Err(format!("it adds {}, which is there already", name())),
-            Operation::Mod(_) | Operation::Del if !there => {
+            Operation::Mod(_) | Operation::Del(_) if !there => {
                 return Err(format!("it changes {}, which is not there", name()));
             }
             Operation::Mod(deltas) if first => {
@@ -34,7 +34,7 @@ pub fn fits(view: &View, event: &Event) -> Result<(), String> {
             }
             _ => {}
         }
-        touched.insert(key, !matches!(change.operation, Operation::Del));
+        touched.insert(key, !matches!(change.operation, Operation::Del(_)));
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ fn apply(view: &mut View, event: &Event, told: &mut Told) {
         match &change.operation {
             Operation::Add(values) => add(view, class, reference, values, event.position, told),
             Operation::Mod(deltas) => modify(view, class, reference, deltas, event.position, told),
-            Operation::Del => delete(view, class, reference, event.position, told),
+            Operation::Del(_) => delete(view, class, reference, event.position, told),
         }
     }
 }

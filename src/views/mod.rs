@@ -7,6 +7,7 @@
 
 mod assemble;
 pub mod check;
+pub mod filter;
 pub mod fold;
 pub mod past;
 pub mod query;
@@ -14,11 +15,15 @@ pub mod read;
 pub mod relations;
 pub mod restore;
 pub mod store;
+mod token;
+pub mod undo;
 pub mod unique;
 
 pub use assemble::Parts;
 pub use fold::{Effect, fold, replay};
 pub use restore::restore;
+pub use token::Token;
+pub use undo::undo;
 
 use crate::log::Hash;
 use crate::model::{CLASSES, ClassId, Declared, Key, MODEL};

@@ -3,44 +3,189 @@
 //! the output.
 
 use super::{Object, View};
-use crate::model::{ClassId, MODEL};
-use crate::value::{Encode, Ref, Value};
+use crate::model::{ClassId, MODEL, Message, Ty, subscription, task, user};
+use crate::value::{Encode, Map, Ref, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What a principal may read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Scope {
     /// Everything that is not internal; costs nothing.
     #[default]
     All,
+    /// Some classes and some objects, and what is one's own.
+    Only(Arc<Readable>),
 }
 
-/// A view as one principal sees it.
-pub struct ReadView<'a> {
-    pub view: &'a View,
+/// See [`Scope::Only`].
+#[derive(PartialEq, Eq, Hash, Debug, Default)]
+pub struct Readable {
+    classes: BTreeSet<ClassId>,
+    objects: BTreeSet<(ClassId, Ref)>,
+    /// Tasks and subscriptions of this principal are its own.
+    owner: Option<Arc<str>>,
+}
+
+impl Scope {
+    /// What a user may read: the one function that decides. The server itself is no user and reads everything; a user
+    /// who is gone reads nothing.
+    pub fn of(view: &View, whose: Ref) -> Scope {
+        if whose.is_null() {
+            return Scope::All;
+        }
+        let Some(found) = view.find::<user>(whose) else { return Scope::nothing() };
+        let reads = found.get(user::reads);
+        if found.get(user::is_local_superuser) || reads.iter().any(|text| text.as_str() == "*") {
+            return Scope::All;
+        }
+        let owner = Some(Arc::from(format!("user/{}", found.get(user::short_name))));
+        let mut readable = Readable { owner, ..Readable::default() };
+        readable.objects.insert((ClassId::user, whose));
+        for text in reads {
+            match text.as_str().split_once('/') {
+                None => readable.classes.extend(MODEL.class(text.as_str())),
+                Some((class, object)) => readable.objects.extend(MODEL.class(class).zip(Ref::parse(object))),
+            }
+        }
+        Scope::Only(Arc::new(readable))
+    }
+
+    pub fn nothing() -> Scope {
+        Scope::Only(Arc::default())
+    }
+
+    /// Whether the object may be read.
+    pub fn shows(&self, class: ClassId, object: &Object) -> bool {
+        let Scope::Only(readable) = self else { return true };
+        let owner = match class {
+            ClassId::task => Some(object.get(task::owner)),
+            ClassId::subscription => Some(object.get(subscription::owner)),
+            _ => None,
+        };
+        readable.names(class, object.reference) || (owner.is_some() && owner == readable.owner.as_ref())
+    }
+
+    /// The same by its reference; one's own objects that are gone are nobody's.
+    pub fn shows_ref(&self, view: &View, class: ClassId, reference: Ref) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Only(readable) => {
+                let found = || view.object(class, reference).is_some_and(|object| self.shows(class, object));
+                reference.is_null() || readable.names(class, reference) || found()
+            }
+        }
+    }
+
+    /// A value of some type with every reference left out that may not be seen, whether null or not is all it shows.
+    pub fn limit(&self, view: &View, ty: Ty, value: Value) -> Value {
+        if *self == Scope::All {
+            return value;
+        }
+        match (ty, value) {
+            (Ty::Ref(class), Value::Ref(reference)) if !self.shows_ref(view, class, reference) => Value::Ref(Ref::NULL),
+            (Ty::Set(Ty::Ref(class)), Value::Set(members)) => {
+                let seen = members.iter().filter(|member| self.shows_ref(view, *class, member.as_ref()));
+                Value::set(seen.cloned())
+            }
+            (Ty::Set(of), Value::Set(members)) => {
+                Value::set(members.iter().map(|member| self.limit(view, *of, member.clone())))
+            }
+            (Ty::Map(Ty::Ref(class), of), Value::Map(map)) => {
+                let seen = map.iter().filter(|(key, _)| {
+                    Ref::parse(key).is_some_and(|reference| self.shows_ref(view, *class, reference))
+                });
+                Value::map(seen.map(|(key, member)| (key, self.limit(view, *of, member.clone()))))
+            }
+            (Ty::Map(_, of), Value::Map(map)) => {
+                Value::map(map.iter().map(|(key, member)| (key, self.limit(view, *of, member.clone()))))
+            }
+            (Ty::Record(class), Value::Map(map)) => self.limit_record(view, class, &map),
+            (Ty::Option(of), value) => self.limit(view, *of, value),
+            (_, value) => value,
+        }
+    }
+
+    fn limit_record(&self, view: &View, class: ClassId, record: &Map) -> Value {
+        let fields = record.iter().map(|(name, value)| {
+            let ty = MODEL.field(class, name).map_or(Ty::String, |field| class.def().fields[field].ty);
+            (name, self.limit(view, ty, value.clone()))
+        });
+        Value::map(fields)
+    }
+
+    /// The first of a call's arguments that names what its caller may not see; sessions are the callers' own.
+    pub fn hidden_argument(&self, view: &View, message: &Message, args: &[Value]) -> Option<(ClassId, Ref)> {
+        let Scope::Only(_) = self else { return None };
+        let mut named = message.params.iter().zip(args).flat_map(|(param, value)| {
+            let class = super::relations::holds(param.ty).filter(|class| *class != ClassId::session);
+            class.into_iter().flat_map(move |class| value.references(param.ty).into_iter().map(move |r| (class, r)))
+        });
+        named.find(|(class, reference)| !self.shows_ref(view, *class, *reference))
+    }
+}
+
+impl Readable {
+    fn names(&self, class: ClassId, reference: Ref) -> bool {
+        self.classes.contains(&class) || self.objects.contains(&(class, reference))
+    }
+}
+
+/// A view and what may be seen of it: what an answer is rendered from.
+#[derive(Clone)]
+pub struct Sight {
+    pub view: Arc<View>,
     pub scope: Scope,
 }
 
+impl Sight {
+    pub fn read(&self) -> ReadView<'_> {
+        ReadView { view: &self.view, scope: &self.scope }
+    }
+}
+
+/// A view as one principal sees it.
+#[derive(Clone, Copy)]
+pub struct ReadView<'a> {
+    pub view: &'a View,
+    pub scope: &'a Scope,
+}
+
 impl<'a> ReadView<'a> {
-    pub fn new(view: &'a View, scope: Scope) -> ReadView<'a> {
+    pub fn new(view: &'a View, scope: &'a Scope) -> ReadView<'a> {
         ReadView { view, scope }
     }
 
     pub fn object(&self, class: ClassId, reference: Ref) -> Option<&'a Arc<Object>> {
-        self.view.object(class, reference)
+        self.view.object(class, reference).filter(|object| self.scope.shows(class, object))
     }
 
-    pub fn objects(&self, class: ClassId) -> impl Iterator<Item = &'a Arc<Object>> {
-        self.view.class(class).objects.values()
+    pub fn objects(self, class: ClassId) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
+        let scope = self.scope;
+        self.view.class(class).objects.values().filter(move |object| scope.shows(class, object))
+    }
+
+    /// How many objects there are of each class, as `event.from` tells its clients.
+    pub fn counts(self) -> impl Iterator<Item = (ClassId, usize)> + use<'a> {
+        let counted = move |(class, count)| match self.scope {
+            Scope::All => (class, count),
+            Scope::Only(_) => (class, self.objects(class).count()),
+        };
+        self.view.counts().map(counted)
     }
 
     /// One field's value, far sides joined.
     pub fn field(&self, class: ClassId, field: usize, object: &Object) -> Value {
-        if MODEL.far(class, field).is_none() {
-            return object.record[field].clone();
-        }
+        let Some((far, _)) = MODEL.far(class, field) else {
+            let value = measured(self.view, class, field, object).unwrap_or_else(|| object.record[field].clone());
+            return self.scope.limit(self.view, class.def().fields[field].ty, value);
+        };
         let mut members = Vec::new();
-        self.view.each_far(class, field, object.reference, |member| members.push(Value::Ref(member)));
+        self.view.each_far(class, field, object.reference, |member| {
+            if self.scope.shows_ref(self.view, far, member) {
+                members.push(Value::Ref(member));
+            }
+        });
         Value::set(members)
     }
 
@@ -54,13 +199,26 @@ impl<'a> ReadView<'a> {
 
     /// Writes the record as clients see it: nothing internal, nothing secret, far sides joined.
     pub fn render<E: Encode + ?Sized>(&self, class: ClassId, object: &Object, out: &mut E) {
+        self.render_fields(class, object, |_| true, out);
+    }
+
+    /// The same with the wanted fields only.
+    pub fn render_fields<E: Encode + ?Sized>(
+        &self,
+        class: ClassId,
+        object: &Object,
+        wanted: impl Fn(usize) -> bool,
+        out: &mut E,
+    ) {
         out.begin_struct();
         for (index, field) in class.def().fields.iter().enumerate() {
-            if field.flags.internal || field.flags.secret || object.record[index] == Value::Absent {
+            if field.flags.internal || field.flags.secret || object.record[index] == Value::Absent || !wanted(index) {
                 continue;
             }
             out.name(field.name);
-            if MODEL.far(class, index).is_some() {
+            if *self.scope != Scope::All || field.flags.volatile {
+                out.value(&self.field(class, index, object));
+            } else if MODEL.far(class, index).is_some() {
                 out.begin_array();
                 self.view.each_far(class, index, object.reference, |member| out.reference(member));
                 out.end_array();
@@ -70,4 +228,10 @@ impl<'a> ReadView<'a> {
         }
         out.end_struct();
     }
+}
+
+/// The volatile fields that follow from the view itself.
+fn measured(view: &View, class: ClassId, field: usize, object: &Object) -> Option<Value> {
+    let lag = class == ClassId::subscription && field == subscription::lag.index;
+    lag.then(|| Value::Int(view.position.saturating_sub(object.get(subscription::acknowledged) as u64) as i64))
 }

@@ -4,11 +4,13 @@
 mod arguments;
 mod every;
 mod furnish;
+mod http;
 mod local;
 mod past;
 mod reference;
 mod roles;
 mod server;
+mod subscriptions;
 
 use serde_json::{Value as Json, json};
 use server::Server;

@@ -22,6 +22,10 @@ use xenledger::log::{Port, Sealed};
 use xenledger::model::{Message, host};
 use xenledger::reconcile::{Reconciler, timers};
 use xenledger::subscribe::Subscribers;
+use xenledger::subscribe::feed::Feed;
+use xenledger::subscribe::push::Push;
+use xenledger::subscribe::push::address::Allowed;
+use xenledger::subscribe::push::post::Post;
 use xenledger::value::{Ref, Value};
 use xenledger::views::View;
 use xenledger::views::past::Past;
@@ -43,8 +47,9 @@ const SPEED: f64 = 50.0;
 pub struct Server {
     pub gateway: Gateway,
     /// Where the server's certificate is.
-    _folder: tempfile::TempDir,
+    _folder: Arc<tempfile::TempDir>,
     pub session: String,
+    pub log: MemoryLog,
     /// Whether operations are carried out, and time goes by while a call waits.
     reconciled: bool,
 }
@@ -82,6 +87,11 @@ impl Server {
         tokio::spawn(subscribers.clone().run());
         found(&ledger).await;
         let past = Past::new(port.another());
+        let (log, feed) = (port.another(), Feed::new(ledger.clone(), subscribers.clone(), port.another()));
+        let post = Post::new(Allowed { private: true, plain: true });
+        let (told, secrets) = (subscribers.clone(), port.another());
+        let push = Push::new(ledger.clone(), told, feed.clone(), secrets, post, Default::default());
+        tokio::spawn(push.clone().run());
         let accounts = Accounts::new(ledger.clone(), Vault(tokio::sync::Mutex::new(port)));
         let tokens = Arc::new(xenledger::auth::token::Tokens::new(b"a key for tests, of thirty-two b."));
         let folder = tempfile::tempdir().expect("a folder");
@@ -96,6 +106,8 @@ impl Server {
             identity: Arc::new(Identity::open(folder.path(), &world).expect("a folder")),
             wishes: Default::default(),
             driver: Arc::new(Sim::in_memory(world, Options { speed: SPEED, ..Options::default() })),
+            feed,
+            push,
             counts: Default::default(),
             read_only: false,
             stop: Default::default(),
@@ -103,9 +115,20 @@ impl Server {
         if reconciled {
             reconcile(&gateway);
         }
-        let mut server = Server { gateway, _folder: folder, session: String::new(), reconciled };
+        let mut server = Server { gateway, _folder: Arc::new(folder), session: String::new(), log, reconciled };
         server.login().await;
         server
+    }
+
+    /// The same server with other parts.
+    pub fn with(&self, gateway: Gateway) -> Server {
+        Server {
+            gateway,
+            _folder: self._folder.clone(),
+            session: self.session.clone(),
+            log: self.log.another(),
+            reconciled: self.reconciled,
+        }
     }
 
     /// Gives root a new session.

@@ -60,7 +60,7 @@ pub fn boot_record(reading: &Reading<'_>, call: &Call) -> Answer {
     for (field, value) in boot::recorded(&machine) {
         then.record[field] = value;
     }
-    Ok(ReadView::new(reading.view, Scope::All).record(ClassId::VM, &then))
+    Ok(ReadView::new(reading.view, &Scope::All).record(ClassId::VM, &then))
 }
 
 /// `VM.get_cooperative(self)`: no guest is suspected of keeping memory that it should give back.

@@ -174,6 +174,8 @@ class! {
         RO progress_at_end: Float = 0.0, extension;
         /// The session that it was begun in; null if that has ended.
         RO session: Ref<session> = null, internal;
+        /// The subscription that is told of its end; null for none.
+        RO notify: Ref<subscription> = null, internal;
         /// The principal that began it, who may cancel and destroy it.
         RO owner: String = "", internal;
         /// The message to carry out; empty for a task that a client created.
@@ -273,6 +275,9 @@ class! {
         RW other_config: Map<String, String> = {};
         /// What the user may do; the local superuser needs none.
         RW roles: Set<Ref<role>> = {}, extension;
+        /// What the user may read: classes, and objects as CLASS/REF; `*` for everything. Its own tasks and
+        /// subscriptions it may read whatever is said here.
+        RW reads: Set<String> = { "*" }, extension;
         /// May do everything, as on the machine itself.
         RO is_local_superuser: Bool = false, extension;
         /// Where the vault keeps the hash of the password, and what that must hash to; "" if none was set.

@@ -9,6 +9,7 @@ mod machines;
 mod networks;
 mod pools;
 mod storage;
+mod subscriptions;
 
 pub use access::*;
 pub use appliances::*;
@@ -19,6 +20,7 @@ pub use machines::*;
 pub use networks::*;
 pub use pools::*;
 pub use storage::*;
+pub use subscriptions::*;
 
 use super::{Class, Declared};
 
@@ -39,5 +41,5 @@ macro_rules! classes {
 }
 
 classes! {
-    session auth subject role task event pool pool_patch pool_update VM VM_metrics VM_guest_metrics VMPP VMSS VM_appliance DR_task host host_crashdump host_patch host_metrics host_cpu network VIF VIF_metrics PIF PIF_metrics Bond VLAN SM SR sr_stat probe_result LVHD VDI VBD VBD_metrics PBD crashdump VTPM console user data_source blob message secret tunnel network_sriov PCI PGPU GPU_group VGPU VGPU_type PVS_site PVS_server PVS_proxy PVS_cache_storage Feature SDN_controller vdi_nbd_server_info PUSB USB_group VUSB Cluster Cluster_host Certificate Repository Observer VM_group Host_driver Driver_variant Caller Rate_limit log
+    session auth subject role task event pool pool_patch pool_update VM VM_metrics VM_guest_metrics VMPP VMSS VM_appliance DR_task host host_crashdump host_patch host_metrics host_cpu network VIF VIF_metrics PIF PIF_metrics Bond VLAN SM SR sr_stat probe_result LVHD VDI VBD VBD_metrics PBD crashdump VTPM console user data_source blob message secret tunnel network_sriov PCI PGPU GPU_group VGPU VGPU_type PVS_site PVS_server PVS_proxy PVS_cache_storage Feature SDN_controller vdi_nbd_server_info PUSB USB_group VUSB Cluster Cluster_host Certificate Repository Observer VM_group Host_driver Driver_variant Caller Rate_limit log subscription
 }

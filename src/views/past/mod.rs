@@ -182,7 +182,7 @@ fn keep_field(operation: &mut Operation, field: Option<usize>) -> bool {
             deltas.retain(|(index, _)| *index == field);
             !deltas.is_empty()
         }
-        Operation::Del => true,
+        Operation::Del(_) => true,
     }
 }
 

@@ -153,7 +153,7 @@ pub fn change(change: &Change) -> Value {
             let deltas = deltas.iter().filter(|(field, _)| shown(*field));
             ("mod", Some(Value::map(deltas.map(|(field, change)| (fields[*field].name, delta(change))))))
         }
-        Operation::Del => ("del", None),
+        Operation::Del(_) => ("del", None),
     };
     let mut members =
         vec![("class", change.class.name().into()), ("op", operation.into()), ("ref", change.reference.into())];

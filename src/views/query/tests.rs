@@ -49,7 +49,7 @@ fn view() -> View {
 fn found(class: ClassId, text: &str) -> Result<usize, String> {
     let view = view();
     let expression = Expression::parse(class, text).map_err(|malformed| malformed.0)?;
-    Ok(expression.select(&ReadView::new(&view, Scope::All)).len())
+    Ok(expression.select(&ReadView::new(&view, &Scope::All)).len())
 }
 
 #[test]
@@ -232,7 +232,7 @@ proptest! {
     #[test]
     fn an_index_changes_nothing(meant in meant()) {
         let view = view();
-        let read = ReadView::new(&view, Scope::All);
+        let read = ReadView::new(&view, &Scope::All);
         let text = write(&meant);
         let parsed = Expression::parse(ClassId::VM, &text);
         let parsed = parsed.unwrap_or_else(|malformed| panic!("{text}: {}", malformed.0));

@@ -1,0 +1,418 @@
+//! `GET /events`: changes as they happen, as Server-Sent Events or by long
+//! poll, for clients that keep their own place.
+//!
+//! ```text
+//!   token empty ─▶ snapshot: the objects at one position ─┐
+//!   token=now   ─▶ from the head on ──────────────────────┼─▶ every event behind it, in order
+//!   token=T     ─▶ from T on ─────────────────────────────┘    heartbeats while there is none; `end` with a reason
+//! ```
+//!
+//! A stream that nobody reads fast enough waits: what comes next is read from
+//! memory or from the log when there is room for it.
+
+use super::dispatch::{Caller, Noted};
+use super::http::respond;
+use super::metrics::Waiting;
+use super::resources::unauthorized;
+use super::stream::Wait;
+use super::{Gateway, Peer};
+use crate::error::{ApiError, codes};
+use crate::model::{CLASS_IDS, ClassId, MODEL, session, user};
+use crate::subscribe::delivered::Want;
+use crate::subscribe::events::{known_token, token};
+use crate::subscribe::{Following, Key};
+use crate::value::{Encode, Ref, Value};
+use crate::views::filter::Filter;
+use crate::views::read::Sight;
+use crate::views::{Object, Token};
+use crate::wire::jsonrpc::JsonWriter;
+use axum::body::Body;
+use axum::extract::{Extension, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The longest silence on a stream.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// When a client that was cut off comes back, in milliseconds.
+const RETRY_MS: u32 = 1_000;
+/// Events of one page; and objects of one piece of a snapshot.
+const PAGE: usize = 100;
+/// The longest that a long poll may take.
+const POLL_MAX: Duration = Duration::from_secs(3600);
+/// The longest that a stream lives; its client comes back and goes on.
+const STREAM_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What the query asks for.
+#[derive(Default)]
+struct Asked {
+    classes: Vec<String>,
+    predicate: Vec<(String, String)>,
+    token: String,
+    snapshots: bool,
+    /// A long poll, and how long it may wait.
+    timeout: Option<f64>,
+    max: Option<usize>,
+}
+
+/// The resource.
+pub async fn events(
+    State(gateway): State<Gateway>,
+    Extension(peer): Extension<Peer>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let Some(principal) = gateway.caller(&headers, query.as_deref(), &peer).await else { return unauthorized() };
+    let caller = Caller { principal, peer, id: Arc::default() };
+    let mut asked = asked(query.as_deref().unwrap_or_default());
+    if let Some(last) = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty()) {
+        asked.token = last.to_string();
+    }
+    let answered = match asked.timeout {
+        Some(_) => gateway.long_poll(&caller, &asked).await,
+        None => gateway.stream(&caller, &asked),
+    };
+    answered.unwrap_or_else(|error| refuse(&error))
+}
+
+fn asked(query: &str) -> Asked {
+    let mut asked = Asked::default();
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let value = decoded(value);
+        match &*decoded(name) {
+            "classes" => asked.classes.extend(value.split(',').filter(|text| !text.is_empty()).map(str::to_string)),
+            "token" => asked.token = value,
+            "snapshots" => asked.snapshots = value == "true",
+            "timeout" => asked.timeout = value.parse().ok().or(Some(0.0)),
+            "max" => asked.max = value.parse().ok(),
+            name => {
+                let field = name.strip_prefix("where.").map(str::to_string);
+                asked.predicate.extend(field.map(|field| (field, value)));
+            }
+        }
+    }
+    if asked.classes.is_empty() {
+        asked.classes.push("*".into());
+    }
+    asked
+}
+
+/// A part of a query without its `%XX` and `+`.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        match (first, hex.and_then(|two| u8::from_str_radix(two, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+                continue;
+            }
+            (b'+', _) => bytes.push(b' '),
+            (byte, _) => bytes.push(*byte),
+        }
+        rest = tail;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn refuse(error: &ApiError) -> Response<Body> {
+    let body = serde_json::json!({"error": error.code, "params": error.params}).to_string();
+    let mut response = respond("application/json", body.into_bytes(), Noted::default());
+    let busy = error.code == "OPERATION_NOT_ALLOWED";
+    *response.status_mut() = match error.code {
+        "EVENTS_LOST" => StatusCode::GONE,
+        "SESSION_INVALID" => StatusCode::UNAUTHORIZED,
+        "INTERNAL_ERROR" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ if busy => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    if busy {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+/// What a caller's rights follow from: when it changes, streams end.
+#[derive(PartialEq)]
+struct Rights {
+    roles: Option<Value>,
+    reads: Option<Value>,
+    superuser: bool,
+    session: bool,
+}
+
+impl Rights {
+    fn of(gateway: &Gateway, caller: &Caller) -> Rights {
+        let view = gateway.ledger.view();
+        let whose = view.find::<user>(caller.principal.user);
+        let field = |index: usize| whose.map(|whose| whose.record[index].clone());
+        let key = caller.principal.session;
+        Rights {
+            roles: field(user::roles.index),
+            reads: field(user::reads.index),
+            superuser: whose.is_some_and(|whose| whose.get(user::is_local_superuser)),
+            session: key.is_null() || view.find::<session>(key).is_some(),
+        }
+    }
+}
+
+/// One client's place in the log.
+struct Place {
+    gateway: Gateway,
+    caller: Caller,
+    want: Arc<Want>,
+    position: u64,
+    lineage: u64,
+    wait: Wait,
+    rights: Rights,
+    /// The objects that are still to be shown, class by class.
+    snapshot: Option<Snapshot>,
+    _following: Following,
+}
+
+/// Where a snapshot has come to.
+struct Snapshot {
+    sight: Sight,
+    class: usize,
+    after: Option<Ref>,
+}
+
+impl Gateway {
+    fn place(&self, caller: &Caller, asked: &Asked, wait: Duration) -> Result<Place, ApiError> {
+        let texts = asked.classes.iter().map(String::as_str);
+        let predicate = asked.predicate.iter().map(|(name, values)| (name.as_str(), values.as_str()));
+        let filter = Filter::parse(texts, predicate).map_err(codes::EVENT_SUBSCRIPTION_PARSE_FAILURE)?;
+        // Followed and registered before the first look.
+        let following = self.subscribers.follow();
+        let wait = self.wait(caller, Key::of(&filter), wait)?;
+        let sight = self.sight(caller);
+        let view = sight.view.clone();
+        let begins = match &*asked.token {
+            "now" => Token::of(&view),
+            text if token(text)?.position == 0 => Token::of(&view),
+            text => known_token(&view, text)?,
+        };
+        let whole = asked.token != "now" && token(&asked.token)?.position == 0;
+        let scope = sight.scope.clone();
+        Ok(Place {
+            gateway: self.clone(),
+            caller: caller.clone(),
+            want: Arc::new(Want { filter, scope, snapshots: asked.snapshots, notified: None }),
+            position: begins.position,
+            lineage: view.lineage,
+            wait,
+            rights: Rights::of(self, caller),
+            snapshot: whole.then_some(Snapshot { sight, class: 0, after: None }),
+            _following: following,
+        })
+    }
+
+    /// Everything that is there now, or the first that comes, as one JSON document.
+    async fn long_poll(&self, caller: &Caller, asked: &Asked) -> Result<Response<Body>, ApiError> {
+        let wait = Duration::try_from_secs_f64(asked.timeout.unwrap_or(0.0)).unwrap_or(POLL_MAX).min(POLL_MAX);
+        let mut place = self.place(caller, asked, wait)?;
+        let mut out = Vec::with_capacity(1024);
+        out.extend_from_slice(b"{");
+        if place.snapshot.is_some() {
+            out.extend_from_slice(b"\"snapshot\":[");
+            let mut first = true;
+            while let Some(objects) = place.next_objects() {
+                objects.iter().for_each(|object| join(&mut out, object, &mut first));
+                tokio::task::yield_now().await;
+            }
+            out.extend_from_slice(b"],");
+        }
+        // A snapshot is an answer by itself.
+        let told = if first_look_is_enough(&asked.token) { Vec::new() } else { place.told(asked.max).await? };
+        out.extend_from_slice(b"\"events\":[");
+        let mut first = true;
+        told.iter().for_each(|event| join(&mut out, event, &mut first));
+        out.extend_from_slice(format!("],\"token\":\"{}\"}}", place.token()).as_bytes());
+        Ok(respond("application/json", out, Noted::default()))
+    }
+
+    fn stream(&self, caller: &Caller, asked: &Asked) -> Result<Response<Body>, ApiError> {
+        let stream =
+            Stream { place: self.place(caller, asked, STREAM_MAX)?, phase: Phase::Begins, _open: self.counts.stream() };
+        let pieces = futures_util::stream::unfold(stream, |mut stream| async {
+            let piece = stream.next().await?;
+            Some((Ok::<Bytes, std::convert::Infallible>(piece), stream))
+        });
+        let mut response = Response::new(Body::from_stream(pieces));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+}
+
+fn first_look_is_enough(text: &str) -> bool {
+    text != "now" && token(text).is_ok_and(|token| token.position == 0)
+}
+
+fn join(out: &mut Vec<u8>, piece: &[u8], first: &mut bool) {
+    if !std::mem::replace(first, false) {
+        out.push(b',');
+    }
+    out.extend_from_slice(piece);
+}
+
+impl Place {
+    fn token(&self) -> Token {
+        Token { position: self.position, lineage: self.lineage }
+    }
+
+    /// The first events behind the place; none when the time is over.
+    async fn told(&mut self, max: Option<usize>) -> Result<Vec<Bytes>, ApiError> {
+        loop {
+            let over = self.wait.is_over();
+            let page = self.gateway.feed.next(self.position, &self.want, max.unwrap_or(PAGE)).await?;
+            self.position = page.reached;
+            if over || !page.events.is_empty() {
+                return Ok(page.events.iter().map(|event| event.json().clone()).collect());
+            }
+            self.wait.more().await?;
+        }
+    }
+
+    /// Some more objects of the snapshot, as JSON; `None` behind the last.
+    fn next_objects(&mut self) -> Option<Vec<Bytes>> {
+        let snapshot = self.snapshot.as_mut()?;
+        let mut found = Vec::new();
+        while found.len() < PAGE {
+            let Some(class) = CLASS_IDS.get(snapshot.class).copied() else { break };
+            let from = match snapshot.after {
+                Some(after) => (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded),
+                None => (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded),
+            };
+            let named = self.want.filter.names(class);
+            let mut objects = snapshot.sight.view.class(class).objects.range(from);
+            match objects.next().filter(|_| named) {
+                Some((reference, object)) => {
+                    found.extend(render(&self.want, &snapshot.sight, class, object));
+                    snapshot.after = Some(*reference);
+                }
+                None => (snapshot.class, snapshot.after) = (snapshot.class + 1, None),
+            }
+        }
+        if found.is_empty() {
+            self.snapshot = None;
+            return None;
+        }
+        Some(found)
+    }
+}
+
+/// One object of a snapshot, if it is wanted and may be seen.
+fn render(want: &Want, sight: &Sight, class: ClassId, object: &Object) -> Option<Bytes> {
+    let fields = want.filter.fields(class, object.reference)?;
+    if !want.scope.shows(class, object) || !want.filter.passes(class, object) {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(512);
+    let mut out = JsonWriter::new(&mut bytes);
+    out.begin_struct();
+    out.name("class");
+    out.text(class.name());
+    out.name("ref");
+    out.reference(object.reference);
+    out.name("uuid");
+    let uuid = MODEL.field(class, "uuid").map(|field| object.record[field].as_str());
+    out.text(uuid.unwrap_or_default());
+    out.name("snapshot");
+    sight.read().render_fields(class, object, |field| fields.wanted(field), &mut out);
+    out.end_struct();
+    Some(Bytes::from(bytes))
+}
+
+/// A stream of Server-Sent Events.
+struct Stream {
+    place: Place,
+    phase: Phase,
+    _open: Waiting,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    Begins,
+    Snapshot,
+    Lives,
+    Ended,
+}
+
+impl Stream {
+    /// The next bytes for the client; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        match self.phase {
+            Phase::Ended => None,
+            Phase::Begins => {
+                self.phase = if self.place.snapshot.is_some() { Phase::Snapshot } else { Phase::Lives };
+                Some(Bytes::from(format!("retry: {RETRY_MS}\n\n")))
+            }
+            Phase::Snapshot => match self.place.next_objects() {
+                Some(objects) => Some(objects.iter().fold(Vec::new(), |out, o| message(out, "snapshot", "", o)).into()),
+                None => {
+                    self.phase = Phase::Lives;
+                    let token = self.place.token().to_string();
+                    Some(message(Vec::new(), "live", &token, b"{}").into())
+                }
+            },
+            Phase::Lives => Some(match self.lives().await {
+                Ok(bytes) => bytes,
+                Err(reason) => {
+                    self.phase = Phase::Ended;
+                    let reason = serde_json::json!({ "reason": reason }).to_string();
+                    message(Vec::new(), "end", "", reason.as_bytes()).into()
+                }
+            }),
+        }
+    }
+
+    /// The next events, or a heartbeat when there are none for a while; in error, why the stream ends.
+    async fn lives(&mut self) -> Result<Bytes, String> {
+        let heartbeat = Instant::now() + HEARTBEAT;
+        loop {
+            let place = &mut self.place;
+            if Rights::of(&place.gateway, &place.caller) != place.rights {
+                return Err("SESSION_INVALID: the session ended, or the caller's rights changed".into());
+            }
+            let over = place.wait.is_over();
+            let page = place.gateway.feed.next(place.position, &place.want, PAGE).await;
+            let page = page.map_err(|error| error.code.to_string())?;
+            place.position = page.reached;
+            if !page.events.is_empty() {
+                let lineage = place.lineage;
+                let told = page.events.iter().fold(Vec::new(), |out, event| {
+                    let token = Token { position: event.position, lineage }.to_string();
+                    message(out, "", &token, event.json())
+                });
+                return Ok(told.into());
+            }
+            if over {
+                return Err("the server stops, or the stream lived long enough: come back".into());
+            }
+            if Instant::now() >= heartbeat {
+                return Ok(Bytes::from(format!(": heartbeat\nid: {}\n\n", place.token())));
+            }
+            let more = place.wait.at_most(heartbeat).await;
+            more.map_err(|error| format!("{}: the session ended", error.code))?;
+        }
+    }
+}
+
+/// Appends one message; JSON has no line breaks in it.
+fn message(mut out: Vec<u8>, name: &str, id: &str, data: &[u8]) -> Vec<u8> {
+    for (field, text) in [("event: ", name.as_bytes()), ("id: ", id.as_bytes()), ("data: ", data)] {
+        if !text.is_empty() {
+            out.extend_from_slice(field.as_bytes());
+            out.extend_from_slice(text);
+            out.push(b'\n');
+        }
+    }
+    out.push(b'\n');
+    out
+}

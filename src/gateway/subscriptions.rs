@@ -1,0 +1,96 @@
+//! The messages of class subscription that wait or look outside the view:
+//! `poll`, `test`, and `ack` of what was acknowledged already.
+
+use super::Gateway;
+use super::answer::Answer;
+use super::dispatch::Caller;
+use super::stream::{Wait, wait_of};
+use crate::command::Call;
+use crate::command::subscription::may_use;
+use crate::error::{ApiError, codes};
+use crate::model::{ClassId, subscription};
+use crate::subscribe::Key;
+use crate::subscribe::delivered::Want;
+use crate::subscribe::events::known_token;
+use crate::subscribe::feed::Page;
+use crate::value::Value;
+use crate::views::read::Scope;
+use crate::views::{Object, Token, View};
+use std::sync::Arc;
+
+pub const POLL: &str = "subscription.poll";
+pub const TEST: &str = "subscription.test";
+const ACK: &str = "subscription.ack";
+
+impl Gateway {
+    /// Serves what is not the writer's to decide; `None` for everything else.
+    pub(super) async fn subscription(&self, call: &Call, caller: &Caller) -> Option<Result<Answer, ApiError>> {
+        match call.message.full_name {
+            POLL => Some(self.poll(call, caller).await),
+            TEST => Some(self.test_destination(call, caller).await),
+            ACK => self.known_already(call, caller).transpose(),
+            _ => None,
+        }
+    }
+
+    /// The subscription, if the caller may use it.
+    fn held(&self, view: &View, call: &Call, caller: &Caller) -> Result<Arc<Object>, ApiError> {
+        let reference = call.reference(0);
+        let held = view.find::<subscription>(reference);
+        let held = held.ok_or_else(|| codes::HANDLE_INVALID("subscription", reference))?;
+        if may_use(held, &caller.principal.name, caller.principal.roles) {
+            return Ok(held.clone());
+        }
+        let permission = format!("{}/any", call.message.full_name.to_lowercase());
+        Err(codes::RBAC_PERMISSION_DENIED(permission, "the subscription is somebody else's"))
+    }
+
+    async fn test_destination(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
+        let held = self.held(&self.ledger.view(), call, caller)?;
+        Ok(Value::from(self.push.test(held.reference).await).into())
+    }
+
+    /// What was acknowledged before needs no event.
+    fn known_already(&self, call: &Call, caller: &Caller) -> Result<Option<Answer>, ApiError> {
+        let view = self.ledger.view();
+        let held = self.held(&view, call, caller)?;
+        let token = known_token(&view, call.text(1))?;
+        let known = token.position <= held.get(subscription::acknowledged) as u64;
+        Ok(known.then_some(Answer::Value(Value::Void)))
+    }
+
+    /// Answers as soon as something is behind what was acknowledged; at the end of its time with nothing, and with a
+    /// cursor at the head, so that who hears nothing does not fall behind.
+    async fn poll(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
+        let max = usize::try_from(call.int(1)).unwrap_or(1);
+        let until = wait_of(call.float(2));
+        let _following = self.subscribers.follow();
+        let begun = tokio::time::Instant::now();
+        let mut waiting: Option<(Arc<Want>, Wait)> = None;
+        loop {
+            let view = self.ledger.view();
+            let held = self.held(&view, call, caller)?;
+            let wanted = Want::of(&held, Scope::of(&view, caller.principal.user))?;
+            if waiting.as_ref().is_none_or(|(want, _)| **want != wanted) {
+                let mut keys = Key::of(&wanted.filter);
+                keys.push(Key::Object(ClassId::subscription, held.reference));
+                let left = until.saturating_sub(begun.elapsed());
+                waiting = Some((Arc::new(wanted), self.wait(caller, keys, left)?));
+                continue; // registered: now look
+            }
+            let (want, wait) = waiting.as_ref().expect("BUG: it was just looked at");
+            let over = wait.is_over();
+            let since = known_token(&view, held.get(subscription::cursor))?.position;
+            let page = match held.get(subscription::state) {
+                "active" => self.feed.next(since, want, max).await?,
+                _ => Page { events: Vec::new(), reached: since, more: false },
+            };
+            if over || !page.events.is_empty() {
+                let cursor = Token { position: page.reached, lineage: view.lineage }.to_string();
+                let lag = self.ledger.view().position.saturating_sub(page.reached);
+                return Ok(Answer::Polled { events: page.events, cursor, lag });
+            }
+            wait.more().await?;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The newest batches, decoded, for whoever keeps up: kept only while somebody
+//! follows, and bounded. What is told of a batch is made once for all who
+//! want the same.
+
+use super::delivered::{Delivered, Want};
+use crate::log::writer::Published;
+use crate::views::{View, replay};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// Events kept, over all batches.
+const RECENT_MAX: usize = 10_000;
+/// Different wants for which one batch remembers what is told; more are worked out each time.
+const WANTS_MAX: usize = 64;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Recent {
+    batches: VecDeque<Arc<Kept>>,
+    events: usize,
+    /// Events at or below this position are not here.
+    floor: u64,
+    /// The position after the last batch.
+    reached: u64,
+    pub followers: usize,
+}
+
+/// A batch that is kept.
+pub struct Kept {
+    batch: Arc<Published>,
+    told: Mutex<HashMap<Arc<Want>, Told>>,
+}
+
+/// What is told of a batch.
+pub type Told = Arc<[Arc<Delivered>]>;
+
+impl std::ops::Deref for Kept {
+    type Target = Published;
+
+    fn deref(&self) -> &Published {
+        &self.batch
+    }
+}
+
+impl Recent {
+    pub fn remember(&mut self, batch: &Arc<Published>) {
+        let missed = batch.before.position != self.reached;
+        self.reached = batch.view.position;
+        if self.followers == 0 {
+            self.skip_to(batch.view.position);
+        } else if missed {
+            self.skip_to(batch.before.position);
+            self.reached = batch.view.position;
+        }
+        if self.followers == 0 {
+            return;
+        }
+        self.events += batch.events.len();
+        self.batches.push_back(Arc::new(Kept { batch: batch.clone(), told: Mutex::default() }));
+        while self.events > RECENT_MAX
+            && let Some(oldest) = self.batches.pop_front()
+        {
+            self.events -= oldest.events.len();
+            self.floor = oldest.view.position;
+        }
+    }
+
+    /// What was published up to there is not kept.
+    pub fn skip_to(&mut self, position: u64) {
+        self.batches.clear();
+        self.events = 0;
+        self.floor = position;
+        self.reached = position;
+    }
+
+    pub fn after(&self, position: u64) -> Option<Vec<Arc<Kept>>> {
+        if position < self.floor {
+            return None;
+        }
+        let first = self.batches.partition_point(|batch| batch.view.position <= position);
+        Some(self.batches.range(first..).cloned().collect())
+    }
+
+    pub fn near(&self, position: u64) -> Option<Arc<View>> {
+        let at = self.batches.partition_point(|batch| batch.view.position < position);
+        self.batches.get(at).or(self.batches.back()).map(|batch| batch.view.clone())
+    }
+}
+
+impl Kept {
+    /// What is told of the batch's events, in order.
+    pub fn told(&self, want: &Arc<Want>) -> Told {
+        let known = self.told.lock().expect("BUG: nobody panics while holding this lock").get(want).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let told: Told = self.tell(want).into();
+        let mut all = self.told.lock().expect("BUG: nobody panics while holding this lock");
+        if all.len() < WANTS_MAX {
+            all.insert(want.clone(), told.clone());
+        }
+        told
+    }
+
+    fn tell(&self, want: &Want) -> Vec<Arc<Delivered>> {
+        let mut told = Vec::new();
+        let (mut view, mut folded) = (None, 0);
+        for (nth, (event, effects)) in self.events.iter().enumerate() {
+            let after = || {
+                if nth + 1 == self.events.len() {
+                    return self.view.clone();
+                }
+                let view = view.get_or_insert_with(|| View::clone(&self.before));
+                for (event, _) in &self.events[folded..=nth] {
+                    replay(view, event);
+                }
+                folded = nth + 1;
+                Arc::new(view.clone())
+            };
+            told.extend(want.tell(event, effects, after).map(Arc::new));
+        }
+        told
+    }
+}

@@ -1,0 +1,42 @@
+//! Requests beside the calls, through the real router, and other ways to look at the same server.
+
+use super::server::Server;
+use serde_json::Value as Json;
+use xenledger::auth::Peer;
+use xenledger::gateway::Gateway;
+use xenledger::subscribe::Subscribers;
+use xenledger::subscribe::feed::Feed;
+
+/// One request: status and body.
+pub async fn get(server: &Server, path: &str) -> (u16, Json) {
+    let (status, body) = fetch(server, path, &[]).await;
+    let body = http_body_util::BodyExt::collect(body).await.expect("a body").to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or(Json::Null))
+}
+
+/// The same with headers, and with a body that may never end.
+pub async fn fetch(server: &Server, path: &str, headers: &[(&str, &str)]) -> (u16, axum::body::Body) {
+    use tower::ServiceExt;
+    let mut request = axum::http::Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut request = request.body(axum::body::Body::empty()).expect("a request");
+    request.extensions_mut().insert(Peer { address: "test".into(), ..Peer::default() });
+    let router = xenledger::gateway::http::router(server.gateway.clone());
+    let response = router.oneshot(request).await.expect("it answers");
+    (response.status().as_u16(), response.into_body())
+}
+
+/// The same server for somebody else.
+pub fn another(server: &Server) -> Server {
+    server.with(server.gateway.clone())
+}
+
+/// The same server with a feed that remembers nothing: everything comes from the log.
+pub fn forgetful(server: &Server) -> Server {
+    let subscribers = Subscribers::default();
+    subscribers.begin_at(u64::MAX);
+    let feed = Feed::new(server.gateway.ledger.clone(), subscribers, server.log.another());
+    server.with(Gateway { feed, ..server.gateway.clone() })
+}
