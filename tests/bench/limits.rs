@@ -82,7 +82,9 @@ pub fn hello() {
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         println!("listening on http://{}", listener.local_addr().expect("it is bound"));
-        let router = axum::Router::new().route("/jsonrpc", axum::routing::post(|_: bytes::Bytes| async { "hello" }));
+        let router = axum::Router::new()
+            .route("/jsonrpc", axum::routing::post(|_: bytes::Bytes| async { "hello" }))
+            .route("/bytes", axum::routing::post(|size: String| async move { bytes_of(&size) }));
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
             stream.set_nodelay(true).expect("a TCP socket");
@@ -91,6 +93,13 @@ pub fn hello() {
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
         }
     });
+}
+
+/// As many bytes as the text says; they are made once, so that only their way is measured.
+fn bytes_of(size: &str) -> bytes::Bytes {
+    static MADE: std::sync::OnceLock<bytes::Bytes> = std::sync::OnceLock::new();
+    let size = size.parse().expect("a number of bytes");
+    MADE.get_or_init(|| vec![b'x'; size].into()).slice(..size)
 }
 
 /// Hellos per second of a bare axum at `clients` connections.

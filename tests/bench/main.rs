@@ -6,20 +6,16 @@
 
 mod limits;
 mod load;
+mod pool;
 mod server;
 mod table;
 
 use load::{Connection, call, quantile, result_of};
+use pool::{CLIENTS, Devices, MACHINES, Pool};
 use server::Process;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use table::Table;
-
-/// Machines in the pool.
-const MACHINES: usize = 10_000;
-/// Clients that read or write at once where the table does not say another number.
-const CLIENTS: usize = 64;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -39,63 +35,17 @@ async fn measure(quick: bool) -> Table {
     let mut table = Table::new();
     let time = Duration::from_secs(if quick { 1 } else { 5 });
     let server = Process::serve(&data);
-    let pool = Pool::fill(&server).await;
+    let pool = Pool::fill(&server, Devices::None).await;
     mutations(&mut table, folder.path(), &server, &pool, time).await;
     waking(&mut table, &server, &pool, if quick { 10 } else { 100 }).await;
-    reads(&mut table, &server, &pool, time).await;
-    table.row("resident memory, 10,000 VMs", format!("{:.0} MiB", server.resident()), "", None);
     restart(&mut table, &data, server, &pool, if quick { 20_000 } else { 1_000_000 }).await;
+    let server = Process::serve(&folder.path().join("furnished"));
+    let pool = Pool::fill(&server, Devices::TwoDisksAndInterface).await;
+    reads(&mut table, &server, &pool, time).await;
+    let resident = server.resident();
+    let what = "resident memory, 10,000 VMs with 2 disks and a NIC each";
+    table.row(what, format!("{resident:.0} MiB"), "", Some(table::Ratio::at_most(resident, 300.0, 150.0)));
     table
-}
-
-/// The pool that is measured: a session and machines.
-struct Pool {
-    session: String,
-    machines: Arc<Vec<String>>,
-}
-
-impl Pool {
-    async fn fill(server: &Process) -> Pool {
-        let mut connection = Connection::open(&server.address).await;
-        let session = login(&mut connection).await;
-        let mut machines = Vec::with_capacity(MACHINES);
-        let mut filling = tokio::task::JoinSet::new();
-        for part in 0..CLIENTS {
-            let (address, session) = (server.address.clone(), session.clone());
-            filling.spawn(async move {
-                let mut connection = Connection::open(&address).await;
-                let mut made = Vec::new();
-                for nth in (part..MACHINES).step_by(CLIENTS) {
-                    let record = record(nth);
-                    let body = connection.exchange(&call("VM.create", &format!(r#""{session}",{record}"#))).await;
-                    made.push(result_of(body).as_str().expect("a reference").to_string());
-                }
-                made
-            });
-        }
-        while let Some(made) = filling.join_next().await {
-            machines.extend(made.expect("filling the pool panicked"));
-        }
-        Pool { session, machines: Arc::new(machines) }
-    }
-}
-
-async fn login(connection: &mut Connection) -> String {
-    let login = call("session.login_with_password", r#""root","bench","1.0","bench""#);
-    result_of(connection.exchange(&login).await).as_str().expect("a session reference").to_string()
-}
-
-fn record(nth: usize) -> serde_json::Value {
-    const GIB: i64 = 1 << 30;
-    serde_json::json!({
-        "name_label": format!("machine-{nth}"), "name_description": "", "user_version": 1, "is_a_template": false,
-        "affinity": "OpaqueRef:NULL", "memory_static_max": GIB, "memory_dynamic_max": GIB, "memory_dynamic_min": GIB,
-        "memory_static_min": GIB / 2, "VCPUs_params": {}, "VCPUs_max": 1, "VCPUs_at_startup": 1,
-        "actions_after_shutdown": "destroy", "actions_after_reboot": "restart", "actions_after_crash": "restart",
-        "PV_bootloader": "pygrub", "PV_kernel": "", "PV_ramdisk": "", "PV_args": "", "PV_bootloader_args": "",
-        "PV_legacy_args": "", "HVM_boot_policy": "", "HVM_boot_params": {}, "platform": {}, "PCI_bus": "",
-        "other_config": {}, "recommendations": "", "ha_restart_priority": "",
-    })
 }
 
 async fn mutations(table: &mut Table, folder: &Path, server: &Process, pool: &Pool, time: Duration) {
@@ -187,16 +137,38 @@ async fn reads(table: &mut Table, server: &Process, pool: &Pool, time: Duration)
     table.row("VM.get_record/s, XML, 64 clients", format!("{xml:.0}/s"), &beside, None);
     let mut connection = Connection::open(&server.address).await;
     let all = call("VM.get_all_records", &format!(r#""{}""#, pool.session));
-    let mut samples = Vec::new();
-    let mut size = 0;
+    let (middle, body) = median(&mut connection, &all).await;
+    let size = body.len();
+    let parsed: serde_json::Value = serde_json::from_slice(&body).expect("JSON-RPC answers are JSON");
+    let serialized = (0..7).map(|_| {
+        let started = Instant::now();
+        std::hint::black_box(serde_json::to_vec(&parsed).expect("it was JSON"));
+        started.elapsed()
+    });
+    let serialized = quantile(&mut serialized.collect::<Vec<_>>(), 0.5);
+    let mut bare = Connection::open(&hello.address).await;
+    let (transferred, _) = median(&mut bare, &load::post("/bytes", &size.to_string())).await;
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let beside = format!(
+        "{:.1} MiB; serde_json {:.0} ms + bare axum {:.0} ms",
+        size as f64 / (1024.0 * 1024.0),
+        ms(serialized),
+        ms(transferred)
+    );
+    let ratio = table::Ratio::at_most(ms(middle) / (ms(serialized) + ms(transferred)), 2.0, 1.3);
+    table.row("VM.get_all_records, 10,000 VMs", format!("{:.0} ms", ms(middle)), &beside, Some(ratio));
+}
+
+/// The median time of seven exchanges, and the last answer's body.
+async fn median(connection: &mut Connection, request: &[u8]) -> (Duration, Vec<u8>) {
+    let (mut samples, mut body) = (Vec::new(), Vec::new());
     for _ in 0..7 {
         let started = Instant::now();
-        size = connection.exchange(&all).await.len();
+        let answer = connection.exchange(request).await;
         samples.push(started.elapsed());
+        body = answer.to_vec();
     }
-    let middle = quantile(&mut samples, 0.5);
-    let beside = format!("{:.1} MiB of JSON", size as f64 / (1024.0 * 1024.0));
-    table.row("VM.get_all_records, 10,000 VMs", format!("{:.0} ms", middle.as_secs_f64() * 1e3), &beside, None);
+    (quantile(&mut samples, 0.5), body)
 }
 
 /// Fills the log through the server, kills it, and starts it again.
