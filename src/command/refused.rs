@@ -61,7 +61,7 @@ pub const REFUSED: &[Refused] = &[
     },
     Refused { why: "there are no licences", messages: &["host.license_add", "host.license_remove"] },
     Refused {
-        why: "the host itself, its processes, files and clock are its operator's",
+        why: "where the server listens, and what is sent of the host's reports, is its operator's to say",
         messages: &[
             "host.get_system_status_capabilities",
             "host.bugreport_upload",

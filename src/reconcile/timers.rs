@@ -1,6 +1,7 @@
-//! What time alone brings about: finished tasks go when theirs is over, and
-//! schedules run when their time has come.
+//! What time alone brings about: finished tasks go when theirs is over,
+//! schedules run when their time has come, and remote logins close.
 
+use crate::command::host::ssh;
 use crate::command::vm::schedule;
 use crate::command::{Command, Intent, Own, Principal, operation};
 use crate::event::Kind;
@@ -26,6 +27,9 @@ pub async fn run(ledger: Ledger, stop: CancellationToken) {
         }
         if !schedule::due(&view, now).is_empty() {
             tell(&ledger, &principal, "timer.schedule", Box::new(schedule::run)).await;
+        }
+        if ssh::is_due(&view, now) {
+            tell(&ledger, &principal, "timer.ssh", Box::new(ssh::expire)).await;
         }
         tokio::select! {
             () = stop.cancelled() => return,

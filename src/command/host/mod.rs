@@ -14,6 +14,7 @@ mod pool;
 pub mod power;
 mod room;
 mod secureboot;
+pub mod ssh;
 pub mod x509;
 
 use super::device::pci;
@@ -58,8 +59,8 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("host.emergency_disable_tls_verification", certificates::disable_verification_here),
     ("host.emergency_reenable_tls_verification", certificates::enable_verification_here),
     ("host_crashdump.destroy", destroy_crashdump),
-    ("host.enable_ssh", enable_ssh),
-    ("host.disable_ssh", disable_ssh),
+    ("host.enable_ssh", ssh::enable),
+    ("host.disable_ssh", ssh::disable),
     ("host.emergency_ha_disable", ha_is_not_enabled),
     ("host.syslog_reconfigure", nothing_to_do),
     ("host.refresh_pack_info", nothing_to_do),
@@ -75,8 +76,8 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("host.set_ntp_mode", clock::set_ntp_mode),
     ("host.set_ntp_custom_servers", clock::set_ntp_servers),
     ("host.set_ssh_auto_mode", set_plain),
-    ("host.set_ssh_enabled_timeout", set_plain),
-    ("host.set_console_idle_timeout", set_plain),
+    ("host.set_ssh_enabled_timeout", ssh::set_timeout),
+    ("host.set_console_idle_timeout", ssh::set_idle_timeout),
     ("pool.set_ha_host_failures_to_tolerate", pool::set_failures_to_tolerate),
     ("pool.disable_ha", ha_is_not_enabled),
     ("pool.ha_prevent_restarts_for", nothing_to_do),
@@ -110,12 +111,12 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("pool.remove_from_guest_agent_config", pool::remove_from_guest_agent_config),
     ("pool.disable_client_certificate_auth", pool::disable_client_certificate_auth),
     ("pool.enable_client_certificate_auth", pool::enable_client_certificate_auth),
-    ("pool.enable_ssh", pool::enable_ssh),
-    ("pool.disable_ssh", pool::disable_ssh),
+    ("pool.enable_ssh", ssh::enable),
+    ("pool.disable_ssh", ssh::disable),
     ("pool.disable_ssl_legacy", pool::disable_ssl_legacy),
     ("pool.set_ssh_auto_mode", pool::set_on_hosts),
-    ("pool.set_ssh_enabled_timeout", pool::set_on_hosts),
-    ("pool.set_console_idle_timeout", pool::set_on_hosts),
+    ("pool.set_ssh_enabled_timeout", ssh::set_timeout),
+    ("pool.set_console_idle_timeout", ssh::set_idle_timeout),
     ("pool.set_https_only", pool::set_on_hosts),
     ("pool.set_igmp_snooping_enabled", set_plain),
     ("pool.set_update_sync_enabled", set_plain),
@@ -342,18 +343,6 @@ fn create_blob(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let field = MODEL.field(class, "blobs").expect("BUG: bound to classes that have blobs");
     generic::add_to(draft, class, owner, field, call.text(1).to_string(), Value::Ref(made))?;
     Ok(Value::Ref(made))
-}
-
-fn enable_ssh(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    draft.find::<host>(call.reference(0))?;
-    draft.set(call.reference(0), host::ssh_enabled, true);
-    Ok(Value::Void)
-}
-
-fn disable_ssh(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    draft.find::<host>(call.reference(0))?;
-    draft.set(call.reference(0), host::ssh_enabled, false);
-    Ok(Value::Void)
 }
 
 /// A setter that the model declares with rules of its own, which here has none: the field is set.

@@ -100,14 +100,6 @@ pub(super) fn disable_client_certificate_auth(draft: &mut Draft, call: &Call) ->
     Ok(Value::Void)
 }
 
-pub(super) fn enable_ssh(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    on_hosts(draft, call, host::ssh_enabled.index, Value::Bool(true))
-}
-
-pub(super) fn disable_ssh(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    on_hosts(draft, call, host::ssh_enabled.index, Value::Bool(false))
-}
-
 pub(super) fn disable_ssl_legacy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     on_hosts(draft, call, host::ssl_legacy.index, Value::Bool(false))
 }
