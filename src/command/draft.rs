@@ -175,7 +175,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The objects touched so far.
-    pub(super) fn touched(&self) -> Vec<(ClassId, Ref)> {
+    pub(crate) fn touched(&self) -> Vec<(ClassId, Ref)> {
         self.touched.keys().copied().collect()
     }
 

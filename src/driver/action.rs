@@ -110,6 +110,8 @@ pub enum Action {
     DestroyRepository(Repository),
     AttachRepository(Repository),
     DetachRepository(Repository),
+    /// Interfaces of running machines move to the new ones' bridges, all or none.
+    MoveNics(Vec<(Ref, Nic)>),
     /// Take a USB device of the host away from a machine: where it is plugged in.
     DetachUsb {
         machine: Ref,

@@ -6,6 +6,7 @@
 
 use super::config;
 use crate::command::device::usb;
+use crate::command::network::bond;
 use crate::command::operation::{self, Facts};
 use crate::driver::Trace;
 use crate::driver::action::{
@@ -111,6 +112,8 @@ const PLANS: &[(&str, Planner)] = &[
     ("VIF.unplug", |order| order.nic(false)),
     ("VIF.unplug_force", |order| order.nic(false)),
     ("VIF.move", |order| order.nic_to(order.reference(1))),
+    ("Bond.create", |order| order.moves(bond::make)),
+    ("Bond.destroy", |order| order.moves(bond::unmake)),
     ("PIF.scan", |_| Ok(Action::FindInterfaces)),
     ("PIF.plug", |order| order.interface(true, &[])),
     ("PIF.unplug", |order| order.interface(false, &[])),
@@ -267,6 +270,19 @@ impl Order<'_> {
         let machine = self.machine_of(vif.get(VIF::VM))?;
         let nic = config::nic(self.view, vif);
         Ok(if attach { Action::AttachNic { machine, nic } } else { Action::DetachNic { machine, nic } })
+    }
+
+    /// Interfaces of running machines, on the networks that the work takes them to.
+    fn moves(&self, work: bond::Work) -> Result<Action, ApiError> {
+        let mut nics = Vec::new();
+        for (vif, lan) in bond::moved(self.view, self.task.reference, &self.args, work)? {
+            let vif = self.view.find::<VIF>(vif).ok_or_else(|| codes::HANDLE_INVALID("VIF", vif))?;
+            let lan = self.view.find::<network>(lan).ok_or_else(|| codes::HANDLE_INVALID("network", lan))?;
+            let nic = Nic { bridge: lan.get(network::bridge).to_string(), ..config::nic(self.view, vif) };
+            nics.push((self.machine_of(vif.get(VIF::VM))?, nic));
+        }
+        nics.sort_by_key(|(machine, _)| *machine);
+        Ok(if nics.is_empty() { Action::Nothing } else { Action::MoveNics(nics) })
     }
 
     /// Where the device is plugged in that the machine gives back.

@@ -1,7 +1,9 @@
-//! The host itself: reboots, off and on again, and the devices in its slots.
+//! The host itself: reboots, off and on again, the devices in its slots, and
+//! its network devices bonded under running machines.
 
 use super::house::{House, is_pending, nothing_pending};
-use xenledger::model::{PCI, PUSB, USB_group, VM, VUSB, host, task};
+use xenledger::driver::Driver;
+use xenledger::model::{PCI, PIF, PUSB, USB_group, VIF, VM, VUSB, host, network, task};
 use xenledger::value::{Ref, Value};
 
 /// A house whose host has been looked at, out of service until its next start.
@@ -70,4 +72,32 @@ async fn what_is_in_the_slots_is_known_and_goes_to_machines() {
     assert!(!attached());
     house.done("VM.hard_shutdown", vec![vm.into()]).await;
     house.assert_converged("a device that came and went").await;
+}
+
+#[tokio::test]
+async fn machines_that_run_follow_the_bond() {
+    let house = House::new(11).await;
+    let here = house.view().all::<host>().next().expect("a host").reference;
+    house.done("PIF.scan", vec![here.into()]).await;
+    let devices: Vec<Ref> = house.view().all::<PIF>().map(|pif| pif.reference).collect();
+    assert!(devices.len() >= 2, "a host with two devices");
+    let management = house.view().all::<PIF>().find(|pif| pif.get(PIF::management)).expect("one").clone();
+    let vm = house.machine("restart", &[]).await;
+    let on = management.get(PIF::network);
+    let record = [("VM", Value::Ref(vm)), ("network", Value::Ref(on)), ("device", "0".into())];
+    house.call("VIF.create", vec![Value::map(record)]).await;
+    house
+        .call("network.create", vec![Value::map([("name_label", "bonded".into()), ("bridge", "br-bonded".into())])])
+        .await;
+    house.done("VM.start", vec![vm.into(), false.into(), false.into()]).await;
+    let view = house.view();
+    let lan = view.all::<network>().find(|lan| **lan.get(network::bridge) == *"br-bonded").expect("made").reference;
+    let members = Value::set(devices.into_iter().map(Value::Ref));
+    let args = vec![lan.into(), members, "".into(), "active-backup".into(), Value::empty_map()];
+    house.done("Bond.create", args).await;
+    let vif = house.view().far(VM::VIFs, vm)[0];
+    assert_eq!(house.view().find::<VIF>(vif).expect("there").get(VIF::network), lan);
+    let said = house.sim().console(false).await.expect("it says what it did");
+    assert!(said.lines().last().is_some_and(|line| line.contains("\"bridge\":\"br-bonded\"")), "{said}");
+    house.assert_converged("a bond under a running machine").await;
 }

@@ -9,11 +9,12 @@
 
 use super::{address, bridge, pif};
 use crate::command::draft::Fields;
-use crate::command::{Call, Draft};
+use crate::command::operation::{self, Begin, Ended};
+use crate::command::{Call, Draft, Principal};
 use crate::error::{ApiError, codes};
-use crate::model::{Bond, PIF, PIF_metrics, VIF, VLAN, VM, host, network, tunnel};
+use crate::model::{Bond, ClassId, PIF, PIF_metrics, VIF, VLAN, VM, host, network, tunnel};
 use crate::value::{Map, Ref, Value};
-use crate::views::Object;
+use crate::views::{Object, View};
 use std::sync::Arc;
 
 /// One setting of a bond: which modes know it, what it is unless told, and what it may be.
@@ -64,25 +65,72 @@ fn settings(mode: &str, asked: &Map) -> Value {
     Value::map(chosen)
 }
 
-pub fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let (on, mac, mode) = (call.reference(0), call.text(2), call.args[3].as_str());
+/// Machines that run are moved by the hypervisor first; without any, the bond is made at once.
+pub fn begin_create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    begin(draft, call, make, Begin::on(ClassId::network, call.reference(0), "attaching"))
+}
+
+pub fn begin_destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    begin(draft, call, unmake, Begin::about(ClassId::Bond, call.reference(0)))
+}
+
+fn begin(draft: &mut Draft, call: &Call, work: Work, begin: Begin<'_>) -> Result<Value, ApiError> {
+    let moved = moved(draft.view(), Ref::NULL, &call.args, work)?;
+    if moved.is_empty() {
+        return work(draft, &call.args);
+    }
+    let also: Vec<_> = moved.into_iter().map(|(vif, _)| (ClassId::VIF, vif, "attach")).collect();
+    operation::begin(draft, call, Begin { also: &also, ..begin })
+}
+
+pub fn created(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
+    make(draft, &ended.args)
+}
+
+pub fn destroyed(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
+    unmake(draft, &ended.args)
+}
+
+/// What making or unmaking a bond does to the records.
+pub type Work = fn(&mut Draft, &[Value]) -> Result<Value, ApiError>;
+
+/// The interfaces of running machines that the work takes to another network, each with that network: found by doing
+/// the work where nobody sees it. `task` is the one that the work belongs to.
+pub fn moved(view: &View, task: Ref, args: &[Value], work: Work) -> Result<Vec<(Ref, Ref)>, ApiError> {
+    let principal = Principal::server("nobody");
+    let mut draft = Draft::new(view, &principal, 0, [0; 32]);
+    draft.task = Some(task);
+    work(&mut draft, args)?;
+    let vifs = draft.touched().into_iter().filter(|(class, _)| *class == ClassId::VIF);
+    let found = vifs.filter_map(|(_, vif)| draft.find::<VIF>(vif).ok());
+    let live = found.filter(|vif| {
+        let machine = draft.find::<VM>(vif.get(VIF::VM));
+        let up = machine.is_ok_and(|machine| matches!(machine.get(VM::power_state), "Running" | "Paused"));
+        up && vif.get(VIF::currently_attached)
+    });
+    Ok(live.map(|vif| (vif.reference, vif.get(VIF::network))).collect())
+}
+
+/// Makes the bond that these arguments of `Bond.create` ask for.
+pub fn make(draft: &mut Draft, args: &[Value]) -> Result<Value, ApiError> {
+    let (on, mac, mode) = (args[0].as_ref(), args[2].as_str(), args[3].as_str());
     let lan = draft.find::<network>(on)?;
     bridge::assert_managed(&lan)?;
-    let members = members(draft, call.args[1].as_set())?;
+    let members = members(draft, args[1].as_set())?;
     let here = members[0].get(PIF::host);
     assert_members(&members)?;
     pif::assert_not_connected(draft, here, on)?;
     if !mac.is_empty() {
         address::assert_mac(mac)?;
     }
-    let asked = call.args[4].as_map();
+    let asked = args[4].as_map();
     asked.iter().try_for_each(|(key, value)| assert_setting(mode, key, value.as_str()))?;
     let primary = primary(&members)?;
     let master = make_master(draft, &lan, &primary, mac);
     let fields = Fields::<Bond>::new()
         .with(Bond::master, master)
         .with(Bond::primary_slave, primary.reference)
-        .with(Bond::mode, call.args[3].clone())
+        .with(Bond::mode, args[3].clone())
         .with(Bond::properties, settings(mode, asked))
         .with(Bond::links_up, links_up(draft, &members))
         .with(Bond::auto_update_mac, mac.is_empty());
@@ -211,8 +259,9 @@ fn move_machines(draft: &mut Draft, here: Ref, from: Ref, to: Ref) -> Result<(),
     Ok(())
 }
 
-pub fn destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let bond = draft.find::<Bond>(call.reference(0))?;
+/// Takes the bond apart that is the argument of `Bond.destroy`.
+pub fn unmake(draft: &mut Draft, args: &[Value]) -> Result<Value, ApiError> {
+    let bond = draft.find::<Bond>(args[0].as_ref())?;
     let master = pif::idle(draft, bond.get(Bond::master))?;
     let members = draft.far(Bond::slaves, bond.reference);
     let primary = Some(bond.get(Bond::primary_slave)).filter(|primary| members.contains(primary));

@@ -15,12 +15,14 @@ use std::sync::Arc;
 /// How many interfaces of a host one scan may bring.
 pub const FOUND_MAX: usize = 64;
 
-/// A PIF has no `current_operations`; a pending task about it holds it all the same.
+/// A PIF has no `current_operations`; a pending task about it, or one that was given it, holds it all the same.
 pub fn idle(draft: &Draft, pif: Ref) -> Result<Arc<Object>, ApiError> {
     let found = draft.find::<PIF>(pif)?;
-    let about = pif.to_string();
-    let mut pending = draft.view().all::<task>().filter(|task| task.get(task::status) == "pending");
-    match pending.find(|task| **task.get(task::object) == *about) {
+    let (about, given) = (pif.to_string(), pif.uuid_text());
+    let is_about = |task: &Object| **task.get(task::object) == *about || task.get(task::arguments).contains(&given);
+    let others = draft.view().all::<task>().filter(|task| Some(task.reference) != draft.task);
+    let mut pending = others.filter(|task| task.get(task::status) == "pending");
+    match pending.find(|task| is_about(task)) {
         Some(task) => {
             let operation = task.get(task::operation);
             Err(codes::OTHER_OPERATION_IN_PROGRESS("PIF", pif, operation, task.reference))

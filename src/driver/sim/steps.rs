@@ -9,6 +9,7 @@ use crate::command::operation::Facts;
 use crate::driver::action::{Action, Config, Device, Disk, DiskWork, HostWork, Image, Nic, Repository, Texts};
 use crate::error::{ApiError, codes};
 use crate::value::{Micros, Ref};
+use std::collections::BTreeMap;
 
 /// Discs that a simulated ISO library always has.
 const DISCS: [(&str, i64); 2] = [("alpine-virt-3.22.iso", 66 << 20), ("debian-13-netinst.iso", 784 << 20)];
@@ -93,6 +94,12 @@ pub fn begin(state: &State, mark: Ref, action: &Action) -> Result<Begun, ApiErro
         | Action::DestroyRepository(repository)
         | Action::AttachRepository(repository)
         | Action::DetachRepository(repository) => vec![begin_shelf(state, mark, action, repository)],
+        Action::MoveNics(nics) => {
+            let mut machines: Vec<Ref> = nics.iter().map(|(machine, _)| *machine).collect();
+            machines.dedup();
+            let marked = machines.into_iter().map(|machine| Ok(marked(running(state, machine)?, mark)));
+            marked.collect::<Result<_, ApiError>>()?
+        }
         Action::Host(work) => match (work, state.host.off) {
             (HostWork::Off, true) | (HostWork::On, false) => return Ok(Begun::Reached),
             (HostWork::Reboot, true) => return Err(codes::HOST_OFFLINE("the simulated host")),
@@ -157,6 +164,7 @@ pub fn reach(
             entries.push(Entry::Repository(repository.uuid, None));
             entries
         }
+        Action::MoveNics(nics) => rewired(state, mark, nics)?,
         Action::Host(work) => powered(state, mark, *work),
         Action::Keys(keys) => vec![Entry::Keys(keys.clone())],
         _ => match machine(action) {
@@ -347,6 +355,23 @@ fn changed(mut domain: Domain, action: &Action, mark: Ref) -> Entry {
         _ => {}
     }
     put_machine(Domain { mark: Some(Mark { device, ..done(mark, false) }), ..domain })
+}
+
+/// Machines whose interfaces are on other bridges now.
+fn rewired(state: &State, mark: Ref, nics: &[(Ref, Nic)]) -> Result<Vec<Entry>, ApiError> {
+    let mut machines: BTreeMap<Ref, Domain> = BTreeMap::new();
+    for (machine, nic) in nics {
+        let domain = match machines.remove(machine) {
+            Some(domain) => domain,
+            None => running(state, *machine)?.clone(),
+        };
+        let mut others = domain.config.nics.clone();
+        others.retain(|other| other.number != nic.number);
+        others.push(nic.clone());
+        let config = Config { nics: others, ..domain.config.clone() };
+        machines.insert(*machine, Domain { config, mark: Some(done(mark, false)), ..domain });
+    }
+    Ok(machines.into_values().map(put_machine).collect())
 }
 
 /// How the guest sees a disk: `xvda`; with emulated disks the first four are `hda`.

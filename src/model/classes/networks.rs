@@ -356,9 +356,9 @@ class! {
         /// Choose how traffic is spread.
         fn set_mode(self: Ref<Bond>, value: bond_mode) -> Void as pool_operator, task;
         /// Take the bond apart; the interfaces keep its addresses where they can.
-        fn destroy(self: Ref<Bond>) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS], task;
+        fn destroy(self: Ref<Bond>) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
         /// Let interfaces of one host work as one.
-        fn create(network: Ref<network>, members: Set<Ref<PIF>>, MAC: String, mode: bond_mode, properties: Map<String, String> = {}) -> Ref<Bond> as pool_operator ![NETWORK_UNMANAGED, PIF_BOND_NEEDS_MORE_MEMBERS, PIF_ALREADY_BONDED, PIF_VLAN_EXISTS, PIF_IS_NOT_PHYSICAL, PIF_UNMANAGED, PIF_CANNOT_BOND_CROSS_HOST, INCOMPATIBLE_PIF_PROPERTIES, PIF_BOND_MORE_THAN_ONE_IP, NETWORK_ALREADY_CONNECTED, MAC_INVALID, INVALID_VALUE, OTHER_OPERATION_IN_PROGRESS], task;
+        fn create(network: Ref<network>, members: Set<Ref<PIF>>, MAC: String, mode: bond_mode, properties: Map<String, String> = {}) -> Ref<Bond> as pool_operator ![NETWORK_UNMANAGED, PIF_BOND_NEEDS_MORE_MEMBERS, PIF_ALREADY_BONDED, PIF_VLAN_EXISTS, PIF_IS_NOT_PHYSICAL, PIF_UNMANAGED, PIF_CANNOT_BOND_CROSS_HOST, INCOMPATIBLE_PIF_PROPERTIES, PIF_BOND_MORE_THAN_ONE_IP, NETWORK_ALREADY_CONNECTED, MAC_INVALID, INVALID_VALUE, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
     }
 }
 

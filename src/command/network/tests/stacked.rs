@@ -5,7 +5,7 @@ use super::{interface, machine, network};
 use crate::command::bench::Bench;
 use crate::command::draft::Fields;
 use crate::command::operation::Facts;
-use crate::model::{Bond, PIF, PIF_metrics, VIF, VLAN, host, tunnel};
+use crate::model::{Bond, PIF, PIF_metrics, VIF, VLAN, VM, host, tunnel};
 use crate::value::{Ref, Value};
 
 /// A host with three devices, of which the first has the management's address.
@@ -91,6 +91,27 @@ fn a_bond_takes_over_what_its_devices_carry_and_gives_it_back() {
     assert!(lab.pif(eth0, |pif| pif.get(PIF::management) && &**pif.get(PIF::IP) == "10.0.0.2"));
     assert!(lab.pif(eth1, |pif| pif.get(PIF::bond_slave_of).is_null()));
     assert_eq!(lab.bench.view.find::<VLAN>(vlan).expect("there").get(VLAN::tagged_PIF), eth0);
+    assert_eq!(lab.bench.view.find::<VIF>(vif).expect("there").get(VIF::network), own);
+}
+
+#[test]
+fn machines_that_run_are_moved_by_the_hypervisor() {
+    let mut lab = lab("bridge");
+    let (eth0, eth1) = (lab.devices[0], lab.devices[1]);
+    let (on, here) = (network(&mut lab.bench, "bonded"), lab.here);
+    let vm = machine(&mut lab.bench, "Running");
+    lab.bench.given(move |draft| draft.set(vm, VM::resident_on, here));
+    let own = lab.pif(eth0, |pif| pif.get(PIF::network));
+    let vif = interface(&mut lab.bench, vm, own, "0", "").expect("created");
+    lab.bench.given(move |draft| draft.set(vif, VIF::currently_attached, true));
+    let pending = lab.bond(on, &[eth0, eth1]).expect("begun");
+    assert!(lab.bench.view.all::<Bond>().next().is_none(), "not before they are moved");
+    assert_eq!(lab.code("PIF.unplug", vec![eth1.into()]), "OTHER_OPERATION_IN_PROGRESS");
+    assert_eq!(lab.code("VIF.unplug", vec![vif.into()]), "OTHER_OPERATION_IN_PROGRESS");
+    lab.bench.complete(pending, Facts::default()).expect("made");
+    let bond = lab.bench.view.all::<Bond>().next().expect("made").reference;
+    assert_eq!(lab.bench.view.find::<VIF>(vif).expect("there").get(VIF::network), on);
+    lab.bench.run("Bond.destroy", vec![bond.into()], Facts::default()).expect("destroyed");
     assert_eq!(lab.bench.view.find::<VIF>(vif).expect("there").get(VIF::network), own);
 }
 
