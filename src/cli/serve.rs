@@ -4,7 +4,7 @@
 use crate::auth::token::Tokens;
 use crate::auth::{Accounts, password};
 use crate::command::bootstrap;
-use crate::command::host::certificates;
+use crate::command::host::{certificates, power};
 use crate::command::{Command, Intent, Principal};
 use crate::driver::Driver;
 use crate::driver::sim::{self, Sim};
@@ -162,6 +162,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let connections = listen(&args, gateway, &stop).await?;
     note_certificate(&closing, &identity).await?;
+    if !new {
+        own(&closing, "host.started", Box::new(power::agent_started)).await?;
+    }
     let wish = tokio::select! {
         signal = stopped() => signal.map(|()| Wish::Stop)?,
         wish = wish_of(wished) => wish,

@@ -105,6 +105,8 @@ pub struct Facts {
     pub capacity_bytes: Option<i64>,
     /// Network devices found by a scan, with their MAC addresses.
     pub interfaces: Vec<(String, String)>,
+    /// Those of them that have a link.
+    pub links: Vec<String>,
     /// The device as the guest sees it.
     pub device: Option<String>,
     /// The blocks in which two disks differ: a bitmap in base64, the first block in the highest bit.

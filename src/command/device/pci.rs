@@ -68,15 +68,21 @@ pub(super) fn found(draft: &mut Draft, on: Ref, seen: &[Pci]) {
     }
     for device in seen.iter().take(DEVICES_MAX) {
         let own = of_address(draft, on, &device.address).unwrap_or_else(|| draft.create(described(on, device)));
-        for pif in draft.far(host::PIFs, on) {
-            let is_it = draft.find::<PIF>(pif).is_ok_and(|pif| {
-                pif.get(PIF::physical) && !device.interface.is_empty() && **pif.get(PIF::device) == *device.interface
-            });
-            if is_it {
-                draft.set(pif, PIF::PCI, own);
-            }
+        draft.set(own, PCI::interface, &*device.interface);
+    }
+    for pif in draft.far(host::PIFs, on) {
+        let known = draft.find::<PIF>(pif).ok().filter(|pif| pif.get(PIF::physical));
+        if let Some(card) = known.and_then(|pif| card_of(draft, on, pif.get(PIF::device))) {
+            draft.set(pif, PIF::PCI, card);
         }
     }
+}
+
+/// The card that is the host's network interface of that name.
+pub fn card_of(draft: &Draft, on: Ref, device: &str) -> Option<Ref> {
+    let mut known = draft.far(host::PCIs, on).into_iter();
+    known
+        .find(|pci| draft.find::<PCI>(*pci).is_ok_and(|pci| !device.is_empty() && **pci.get(PCI::interface) == *device))
 }
 
 fn of_address(draft: &Draft, on: Ref, address: &str) -> Option<Ref> {
@@ -97,4 +103,5 @@ fn described(on: Ref, device: &Pci) -> Fields<PCI> {
         .with(PCI::subsystem_vendor_id, &*device.vendor.0)
         .with(PCI::subsystem_vendor_name, &*device.vendor.1)
         .with(PCI::driver_name, &*device.driver)
+        .with(PCI::interface, &*device.interface)
 }

@@ -122,15 +122,29 @@ pub fn booted(draft: &mut Draft, on: Ref, boot: &str, there: &[Ref]) -> Result<V
     Ok(Value::Void)
 }
 
+/// The server runs anew; clients compute from this for how long it has run.
+pub fn agent_started(draft: &mut Draft) -> Result<Value, ApiError> {
+    let hosts: Vec<Arc<Object>> = draft.view().all::<host>().cloned().collect();
+    for held in hosts {
+        note_time(draft, &held, "agent_start_time");
+    }
+    Ok(Value::Void)
+}
+
+/// Seconds since 1970, as a float's text.
+fn note_time(draft: &mut Draft, held: &Object, key: &str) {
+    let mut config = held.get(host::other_config).clone();
+    config.insert(key.into(), Value::from(format!("{}.", draft.now / 1_000_000)));
+    draft.set(held.reference, host::other_config, Value::Map(Arc::new(config)));
+}
+
 fn begin_anew(draft: &mut Draft, held: &Object) -> Result<(), ApiError> {
     let on = held.reference;
     draft.set(on, host::display, pci::after_boot(held.get(host::display)));
     draft.set(on, host::sched_gran, held.get(host::sched_gran_chosen));
     draft.set(on, host::pending_guidances, Value::empty_set());
     pci::booted(draft, on);
-    let mut config = held.get(host::other_config).clone();
-    config.insert("boot_time".into(), Value::from(format!("{}.", draft.now / 1_000_000)));
-    draft.set(on, host::other_config, Value::Map(Arc::new(config)));
+    note_time(draft, held, "boot_time");
     if draft.find::<host_metrics>(held.get(host::metrics)).is_ok() {
         draft.set(held.get(host::metrics), host_metrics::live, true);
     }
@@ -212,6 +226,22 @@ mod tests {
         assert!(!bench.view.find::<host>(here).expect("there").get(host::enabled));
         bench.own(move |draft| booted(draft, here, "two", &[])).expect("a boot that nobody asked for");
         assert!(bench.view.find::<host>(here).expect("there").get(host::enabled));
+    }
+
+    #[test]
+    fn the_servers_start_is_noted_beside_what_clients_keep() {
+        let (mut bench, here) = lab();
+        bench.call("host.add_to_other_config", vec![here.into(), "mine".into(), "kept".into()]).expect("added");
+        let times = |bench: &Bench| {
+            let config = bench.view.find::<host>(here).expect("there").get(host::other_config).clone();
+            assert_eq!(config.get("mine"), Some(&Value::text("kept")));
+            config.get("agent_start_time").map(|time| time.as_str().to_string())
+        };
+        assert_eq!(times(&bench), None);
+        bench.own(agent_started).expect("noted");
+        let first = times(&bench).expect("noted");
+        bench.own(agent_started).expect("noted");
+        assert_ne!(times(&bench).expect("noted"), first, "a second later");
     }
 
     #[test]

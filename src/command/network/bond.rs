@@ -211,7 +211,8 @@ fn make_master(draft: &mut Draft, lan: &Object, primary: &Object, mac: &str) -> 
     draft.create(fields)
 }
 
-fn links_up(draft: &Draft, members: &[Arc<Object>]) -> i64 {
+/// How many of the devices have a link.
+pub fn links_up(draft: &Draft, members: &[Arc<Object>]) -> i64 {
     let metrics = members.iter().filter_map(|member| draft.find::<PIF_metrics>(member.get(PIF::metrics)).ok());
     metrics.filter(|metrics| metrics.get(PIF_metrics::carrier)).count() as i64
 }

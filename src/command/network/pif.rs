@@ -2,6 +2,7 @@
 
 use super::address::{self, Family};
 use super::bridge;
+use crate::command::device::pci;
 use crate::command::draft::Fields;
 use crate::command::operation::{self, Begin, Ended};
 use crate::command::{Call, Draft, generic};
@@ -57,7 +58,9 @@ fn network_of(draft: &mut Draft, device: &str) -> Ref {
 fn add(draft: &mut Draft, on: Ref, device: &str, mac: &str, managed: bool) -> Ref {
     let own = network_of(draft, device);
     let metrics = draft.create(Fields::<PIF_metrics>::new());
+    let card = pci::card_of(draft, on, device).unwrap_or(Ref::NULL);
     let fields = Fields::<PIF>::new()
+        .with(PIF::PCI, card)
         .with(PIF::device, device)
         .with(PIF::network, own)
         .with(PIF::host, on)
@@ -211,7 +214,27 @@ pub fn scanned(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
             add(draft, on, device, mac, true);
         }
     }
+    for (device, _) in ended.facts.interfaces.iter().take(FOUND_MAX) {
+        if let Some(pif) = physical(draft, on, |pif| **pif.get(PIF::device) == **device) {
+            linked(draft, pif, ended.facts.links.contains(device))?;
+        }
+    }
     Ok(Value::Void)
+}
+
+/// A device has a link, or has none; a bond that it is part of counts.
+fn linked(draft: &mut Draft, pif: Ref, link: bool) -> Result<(), ApiError> {
+    let device = draft.find::<PIF>(pif)?;
+    if draft.find::<PIF_metrics>(device.get(PIF::metrics)).is_ok() {
+        draft.set(device.get(PIF::metrics), PIF_metrics::carrier, link);
+    }
+    let bond = device.get(PIF::bond_slave_of);
+    if draft.find::<Bond>(bond).is_ok() {
+        let members = draft.far(Bond::slaves, bond).into_iter().filter_map(|member| draft.find::<PIF>(member).ok());
+        let up = super::bond::links_up(draft, &members.collect::<Vec<_>>());
+        draft.set(bond, Bond::links_up, up);
+    }
+    Ok(())
 }
 
 pub fn begin_plug(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {

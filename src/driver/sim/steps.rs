@@ -503,7 +503,8 @@ fn shelved(state: &State, mark: Ref, action: &Action, repository: &Repository) -
 /// The network devices of the simulated host.
 fn interfaces() -> Facts {
     let found = INTERFACES.iter().map(|(name, mac)| (name.to_string(), mac.to_string()));
-    Facts { interfaces: found.collect(), ..Facts::default() }
+    let links = INTERFACES.iter().map(|(name, _)| name.to_string());
+    Facts { interfaces: found.collect(), links: links.collect(), ..Facts::default() }
 }
 
 fn measured(state: &State, image: &Image) -> Facts {

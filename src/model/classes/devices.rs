@@ -45,6 +45,8 @@ class! {
         CO driver_name: String = "";
         /// Machines that it is passed to.
         RO attached_VMs: Set<Ref<VM>> = {}, internal;
+        /// The network interface that it is; empty if it is none.
+        RO interface: String = "", internal;
         /// Whether the host uses it.
         RO dom0_access: pci_dom0_access = enabled, internal;
     }

@@ -5,7 +5,7 @@ mod stacked;
 use crate::command::bench::Bench;
 use crate::command::draft::Fields;
 use crate::command::operation::Facts;
-use crate::model::{ClassId, PIF, VIF, VLAN, VM, host, network};
+use crate::model::{ClassId, PIF, PIF_metrics, VIF, VLAN, VM, host, network};
 use crate::value::{Ref, Value};
 
 fn network(bench: &mut Bench, label: &str) -> Ref {
@@ -124,9 +124,15 @@ fn a_hosts_interfaces() {
     let again = bench.call("PIF.introduce", args("02:00:00:00:00:02", "eth0")).expect_err("known");
     assert_eq!(again.code, "DUPLICATE_PIF_DEVICE_NAME");
     let found = vec![("eth0".to_string(), "".to_string()), ("eth1".to_string(), "02:00:00:00:00:02".to_string())];
-    let facts = Facts { interfaces: found, ..Facts::default() };
+    let facts = Facts { interfaces: found, links: vec!["eth1".to_string()], ..Facts::default() };
     bench.run("PIF.scan", vec![on.into()], facts).expect("a scan");
     assert_eq!(bench.view.far(host::PIFs, on).len(), 2);
+    let linked = |pif: Ref| {
+        let metrics = bench.view.find::<PIF>(pif).expect("there").get(PIF::metrics);
+        bench.view.find::<PIF_metrics>(metrics).expect("there").get(PIF_metrics::carrier)
+    };
+    let eth1 = bench.view.far(host::PIFs, on).into_iter().find(|pif| *pif != eth0).expect("found");
+    assert_eq!((linked(eth0), linked(eth1)), (false, true), "what a scan sees of links");
     bench.run("PIF.plug", vec![eth0.into()], Facts::default()).expect("plugged");
     let fixed = vec![
         eth0.into(),
