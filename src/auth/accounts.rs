@@ -5,7 +5,7 @@ use super::password::Hasher;
 use super::sessions::{Sessions, principal, roles_of};
 use super::{Principal, session_key};
 use crate::command::session::{self as sessions, Begun};
-use crate::command::{Command, Intent, Own};
+use crate::command::{Command, Own};
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
 use crate::log::Sealed;
@@ -251,16 +251,10 @@ impl Accounts {
         message: &'static str,
         decide: Own,
     ) -> Result<Value, ApiError> {
-        let world = self.ledger.world();
         let command = Command {
-            principal,
             address: peer.address.clone(),
             auth: auth.into(),
-            request: "".into(),
-            cause: 0,
-            now: world.now(),
-            seed: world.seed(),
-            body: Intent::Own { message, kind: Kind::Change, decide },
+            ..Command::own(&principal, self.ledger.world(), Kind::Change, message, decide)
         };
         Ok(self.ledger.submit(command).await?.result)
     }

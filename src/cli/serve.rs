@@ -5,7 +5,7 @@ use crate::auth::token::Tokens;
 use crate::auth::{Accounts, password};
 use crate::command::bootstrap;
 use crate::command::host::{certificates, power};
-use crate::command::{Command, Intent, Principal};
+use crate::command::{Command, Principal};
 use crate::driver::Driver;
 use crate::driver::sim::{self, Sim};
 use crate::event::Kind;
@@ -252,16 +252,7 @@ async fn begin(ledger: &Ledger, demo: bool) -> anyhow::Result<()> {
 
 /// Sends something that the server itself does.
 async fn own(ledger: &Ledger, message: &'static str, decide: crate::command::Own) -> anyhow::Result<()> {
-    let command = Command {
-        principal: Principal::server("server"),
-        address: Arc::default(),
-        auth: Arc::default(),
-        request: Arc::default(),
-        cause: 0,
-        now: ledger.world().now(),
-        seed: ledger.world().seed(),
-        body: Intent::Own { message, kind: Kind::Change, decide },
-    };
+    let command = Command::own(&Principal::server("server"), ledger.world(), Kind::Change, message, decide);
     ledger.submit(command).await.with_context(|| format!("{message} failed"))?;
     Ok(())
 }

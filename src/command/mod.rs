@@ -42,7 +42,7 @@ use crate::log::VaultChanges;
 use crate::model::{ClassId, MODEL, Message, Roles, Ty};
 use crate::value::{Micros, Ref, Value};
 use crate::views::View;
-use crate::world::Seed;
+use crate::world::{Seed, World};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -79,6 +79,22 @@ pub struct Command {
     pub now: Micros,
     pub seed: Seed,
     pub body: Intent,
+}
+
+impl Command {
+    /// What the server itself wants: it comes from nowhere, and nobody waits to send it again.
+    pub fn own(principal: &Arc<Principal>, world: &World, kind: Kind, message: &'static str, decide: Own) -> Command {
+        Command {
+            principal: principal.clone(),
+            address: Arc::default(),
+            auth: Arc::default(),
+            request: Arc::default(),
+            cause: 0,
+            now: world.now(),
+            seed: world.seed(),
+            body: Intent::Own { message, kind, decide },
+        }
+    }
 }
 
 /// What is wanted.

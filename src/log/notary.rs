@@ -5,7 +5,7 @@
 use super::Head;
 use super::signed::{self, Signer, write_whole};
 use super::writer::Ledger;
-use crate::command::{Command, Draft, Intent, Principal};
+use crate::command::{Command, Draft, Principal};
 use crate::event::Kind;
 use crate::model::pool;
 use crate::value::Value;
@@ -71,17 +71,8 @@ impl Notary {
             draft.args = vec![(Arc::from("note"), Json::from(note))];
             Ok(Value::Void)
         });
-        let world = self.ledger.world();
-        let command = Command {
-            principal: Principal::server("notary"),
-            address: Arc::default(),
-            auth: Arc::default(),
-            request: Arc::default(),
-            cause: 0,
-            now: world.now(),
-            seed: world.seed(),
-            body: Intent::Own { message: MESSAGE, kind: Kind::Checkpoint, decide },
-        };
+        let notary = Principal::server("notary");
+        let command = Command::own(&notary, self.ledger.world(), Kind::Checkpoint, MESSAGE, decide);
         match self.ledger.submit(command).await {
             Ok(accepted) => self.signed = accepted.position,
             Err(error) => tracing::warn!(%error, "the checkpoint could not be noted in the log"),

@@ -2,7 +2,7 @@
 //! name, each following from the event that began the task it is about.
 
 use crate::command::operation::{self, Facts};
-use crate::command::{Command, Intent, Own, Principal};
+use crate::command::{Command, Own, Principal};
 use crate::error::ApiError;
 use crate::event::Kind;
 use crate::log::writer::{Answer, Ledger};
@@ -33,16 +33,7 @@ impl Reporter {
     }
 
     fn command(&self, message: &'static str, cause: u64, decide: Own) -> Command {
-        Command {
-            principal: self.principal.clone(),
-            address: Arc::default(),
-            auth: Arc::default(),
-            request: Arc::default(),
-            cause,
-            now: self.ledger.world().now(),
-            seed: self.ledger.world().seed(),
-            body: Intent::Own { message, kind: Kind::Change, decide },
-        }
+        Command { cause, ..Command::own(&self.principal, self.ledger.world(), Kind::Change, message, decide) }
     }
 
     pub async fn tell(&self, message: &'static str, cause: u64, decide: Own) -> Answer {

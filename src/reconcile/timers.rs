@@ -3,7 +3,7 @@
 
 use crate::command::host::ssh;
 use crate::command::vm::schedule;
-use crate::command::{Command, Intent, Own, Principal, operation};
+use crate::command::{Command, Own, Principal, operation};
 use crate::event::Kind;
 use crate::log::writer::Ledger;
 use crate::model::task;
@@ -39,16 +39,7 @@ pub async fn run(ledger: Ledger, stop: CancellationToken) {
 }
 
 async fn tell(ledger: &Ledger, principal: &Arc<Principal>, message: &'static str, decide: Own) {
-    let command = Command {
-        principal: principal.clone(),
-        address: Arc::default(),
-        auth: Arc::default(),
-        request: Arc::default(),
-        cause: 0,
-        now: ledger.world().now(),
-        seed: ledger.world().seed(),
-        body: Intent::Own { message, kind: Kind::Change, decide },
-    };
+    let command = Command::own(principal, ledger.world(), Kind::Change, message, decide);
     if let Err(error) = ledger.submit(command).await {
         tracing::warn!(%error, message, "what was due could not be done");
     }

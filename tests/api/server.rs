@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use xenledger::auth::{Accounts, Peer, password};
 use xenledger::command::bootstrap::{self, HostFacts};
-use xenledger::command::{Command, Intent, Own, Principal};
+use xenledger::command::{Command, Own, Principal};
 use xenledger::driver::sim::{Options, Sim};
 use xenledger::error::ApiError;
 use xenledger::event::Kind;
@@ -245,16 +245,7 @@ async fn found(ledger: &Ledger) {
 }
 
 async fn own(ledger: &Ledger, message: &'static str, decide: Own) -> Value {
-    let command = Command {
-        principal: Principal::server("server"),
-        address: Arc::default(),
-        auth: Arc::default(),
-        request: Arc::default(),
-        cause: 0,
-        now: ledger.world().now(),
-        seed: ledger.world().seed(),
-        body: Intent::Own { message, kind: Kind::Change, decide },
-    };
+    let command = Command::own(&Principal::server("server"), ledger.world(), Kind::Change, message, decide);
     ledger.submit(command).await.expect("nothing refuses the server itself").result
 }
 

@@ -22,7 +22,7 @@ use super::delivered::Want;
 use super::events::known_token;
 use super::feed::{Feed, Page};
 use super::{Following, Key, Subscribers};
-use crate::command::{Command, Intent, Own, Principal, subscription as decide};
+use crate::command::{Command, Own, Principal, subscription as decide};
 use crate::error::ApiError;
 use crate::event::Kind;
 use crate::log::vault::{self, Secrets};
@@ -146,18 +146,9 @@ impl Push {
     }
 
     async fn submit(&self, message: &'static str, decide: Own) -> Result<bool, ApiError> {
-        let world = self.0.ledger.world();
-        let command = Command {
-            principal: self.0.principal.clone(),
-            address: Arc::default(),
-            auth: Arc::default(),
-            request: Arc::default(),
-            cause: 0,
-            now: world.now(),
-            seed: world.seed(),
-            body: Intent::Own { message, kind: Kind::Change, decide },
-        };
-        Ok(self.0.ledger.submit(command).await?.result == true.into())
+        let ledger = &self.0.ledger;
+        let command = Command::own(&self.0.principal, ledger.world(), Kind::Change, message, decide);
+        Ok(ledger.submit(command).await?.result == true.into())
     }
 }
 
