@@ -75,10 +75,7 @@ pub const REFUSED: &[Refused] = &[
         messages: &["pool.reset_telemetry_uuid", "pool.send_test_post", "pool.test_archive_target"],
     },
     Refused { why: "a file of another server's sessions", messages: &["session.create_from_db_file"] },
-    Refused {
-        why: "the simulated host has no graphics processors, nor cards with virtual functions",
-        messages: &["PGPU.*", "GPU_group.*", "VGPU.*", "network_sriov.*"],
-    },
+    Refused { why: "graphics processors are their makers' to share", messages: &["PGPU.*", "GPU_group.*", "VGPU.*"] },
     Refused {
         why: "the product behind it is not part of this server",
         messages: &[

@@ -28,6 +28,8 @@ pub struct Pci {
     pub driver: String,
     /// The network interface that it is, if it is one.
     pub interface: String,
+    /// How many machines can have a piece of it each.
+    pub virtual_functions: i64,
 }
 
 /// One USB device.

@@ -8,6 +8,7 @@
 
 use super::hardware::{DEVICES_MAX, Pci};
 use crate::command::draft::Fields;
+use crate::command::network::sriov;
 use crate::command::{Call, Draft, Reading};
 use crate::error::{ApiError, codes};
 use crate::model::{PCI, PIF, host};
@@ -69,12 +70,22 @@ pub(super) fn found(draft: &mut Draft, on: Ref, seen: &[Pci]) {
     for device in seen.iter().take(DEVICES_MAX) {
         let own = of_address(draft, on, &device.address).unwrap_or_else(|| draft.create(described(on, device)));
         draft.set(own, PCI::interface, &*device.interface);
+        draft.set(own, PCI::virtual_functions, device.virtual_functions);
     }
     for pif in draft.far(host::PIFs, on) {
         let known = draft.find::<PIF>(pif).ok().filter(|pif| pif.get(PIF::physical));
         if let Some(card) = known.and_then(|pif| card_of(draft, on, pif.get(PIF::device))) {
             draft.set(pif, PIF::PCI, card);
+            draft.set(pif, PIF::capabilities, capabilities(draft, card));
         }
+    }
+}
+
+/// What the network interface can do that is this card.
+pub fn capabilities(draft: &Draft, card: Ref) -> Value {
+    match draft.get(card, PCI::virtual_functions, |functions| functions) {
+        Ok(1..) => Value::set([sriov::CAPABILITY.into()]),
+        _ => Value::empty_set(),
     }
 }
 
@@ -104,4 +115,5 @@ fn described(on: Ref, device: &Pci) -> Fields<PCI> {
         .with(PCI::subsystem_vendor_name, &*device.vendor.1)
         .with(PCI::driver_name, &*device.driver)
         .with(PCI::interface, &*device.interface)
+        .with(PCI::virtual_functions, device.virtual_functions)
 }

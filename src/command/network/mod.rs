@@ -9,6 +9,7 @@ pub mod bond;
 pub mod bridge;
 pub mod management;
 pub mod pif;
+pub mod sriov;
 #[cfg(test)]
 mod tests;
 pub mod tunnel;
@@ -64,6 +65,8 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("Bond.destroy", bond::begin_destroy),
     ("Bond.set_mode", bond::set_mode),
     ("Bond.set_property", bond::set_property),
+    ("network_sriov.create", sriov::create),
+    ("network_sriov.destroy", sriov::destroy),
     ("tunnel.create", tunnel::create),
     ("tunnel.destroy", tunnel::destroy),
     ("host.management_reconfigure", management::reconfigure),
@@ -71,7 +74,7 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("pool.management_reconfigure", management::reconfigure_pool),
 ];
 
-pub const READERS: &[(&str, Reader)] = &[];
+pub const READERS: &[(&str, Reader)] = &[("network_sriov.get_remaining_capacity", sriov::remaining)];
 
 pub const COMPLETIONS: &[(&str, Completion)] = &[
     ("VIF.plug", vif::plugged),

@@ -61,6 +61,7 @@ fn add(draft: &mut Draft, on: Ref, device: &str, mac: &str, managed: bool) -> Re
     let card = pci::card_of(draft, on, device).unwrap_or(Ref::NULL);
     let fields = Fields::<PIF>::new()
         .with(PIF::PCI, card)
+        .with(PIF::capabilities, pci::capabilities(draft, card))
         .with(PIF::device, device)
         .with(PIF::network, own)
         .with(PIF::host, on)
@@ -176,6 +177,9 @@ pub fn forget(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     }
     if !draft.far(PIF::tunnel_transport_PIF_of, pif.reference).is_empty() {
         return Err(codes::PIF_TUNNEL_STILL_EXISTS(pif.reference));
+    }
+    if !draft.far(PIF::sriov_physical_PIF_of, pif.reference).is_empty() {
+        return Err(codes::PIF_SRIOV_STILL_EXISTS(pif.reference));
     }
     assert_unused(draft, &pif)?;
     remove(draft, &pif);

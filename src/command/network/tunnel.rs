@@ -54,6 +54,9 @@ fn assert_carries(draft: &Draft, carrier: &Object) -> Result<(), ApiError> {
     if !carrier.get(PIF::bond_slave_of).is_null() {
         return Err(codes::CANNOT_ADD_TUNNEL_TO_BOND_SLAVE(own));
     }
+    if !draft.far(PIF::sriov_logical_PIF_of, own).is_empty() {
+        return Err(codes::CANNOT_ADD_TUNNEL_TO_SRIOV_LOGICAL(own));
+    }
     if !draft.far(PIF::tunnel_access_PIF_of, own).is_empty() {
         return Err(codes::IS_TUNNEL_ACCESS_PIF(own));
     }

@@ -1,6 +1,7 @@
 //! The interfaces of machines.
 
 use super::address::{self, Family};
+use super::sriov;
 use crate::command::attach::{self, Pluggable, bad_power_state, object};
 use crate::command::operation::{self, Begin, Derived, Ended};
 use crate::command::{Call, Draft, generic};
@@ -16,9 +17,13 @@ const OFFERED: [&str; 3] = ["attach", "plug", "unplug"];
 
 pub static ALLOWED: Derived = Derived {
     class: ClassId::VIF,
-    inputs: &[VIF::currently_attached.index, VIF::current_operations.index],
+    inputs: &[VIF::currently_attached.index, VIF::current_operations.index, VIF::network.index],
     allowed: |view, vif| OFFERED.into_iter().filter(|operation| check(view, vif, operation).is_ok()).collect(),
-    neighbours: |view, vif| attach::held(view, vif.get(VIF::VM)),
+    neighbours: |view, vif| {
+        let mut near = attach::held(view, vif.get(VIF::VM));
+        near.extend(sriov::sharing(view, vif.get(VIF::network)));
+        near
+    },
 };
 
 /// Whether the interface is attached, or about to be.
@@ -37,7 +42,10 @@ pub fn check(view: &View, vif: &Object, operation: &str) -> Result<(), ApiError>
         kind: "VIF",
     };
     match operation {
-        "plug" => attach::check_plug(view, machine, &device, true),
+        "plug" => {
+            attach::check_plug(view, machine, &device, true)?;
+            sriov::assert_room(view, vif.get(VIF::network), machine.get(VM::resident_on), 1)
+        }
         "unplug" => attach::check_plug(view, machine, &device, false),
         _ => Ok(()),
     }
@@ -134,6 +142,7 @@ pub fn relocate(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let machine = draft.find::<VM>(vif.get(VIF::VM))?;
     let live = vif.get(VIF::currently_attached) && machine.get(VM::power_state) != "Suspended";
     if live && vif.get(VIF::network) != to {
+        sriov::assert_room(draft.view(), to, machine.get(VM::resident_on), 1)?;
         return operation::begin(draft, call, Begin::on(ClassId::VIF, vif.reference, "attach"));
     }
     draft.set(vif.reference, VIF::network, to);

@@ -5,6 +5,7 @@
 //! Must never know how an operation is carried out.
 
 use crate::command::Draft;
+use crate::command::network::sriov;
 use crate::command::operation::{self, Derived};
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, VBD, VDI, VIF, VM};
@@ -253,7 +254,11 @@ fn membership(view: &View, machine: &Object, rule: &Rule) -> Result<(), ApiError
 /// A device of the host cannot be copied, kept in an image, or taken to another host.
 fn host_devices(view: &View, machine: &Object, rule: &Rule) -> Result<(), ApiError> {
     let bound = BOUND_TO_HOST.contains(&rule.operation) && !view.far(VM::VUSBs, machine.reference).is_empty();
-    if bound { Err(codes::VM_HAS_VUSBS(machine.reference)) } else { Ok(()) }
+    if bound {
+        return Err(codes::VM_HAS_VUSBS(machine.reference));
+    }
+    let moves = BOUND_TO_HOST.contains(&rule.operation) && rule.operation != "snapshot";
+    if moves && sriov::is_bound(view, machine) { Err(codes::VM_HAS_SRIOV_VIF(machine.reference)) } else { Ok(()) }
 }
 
 /// A device that is being plugged, or a disk that is being worked on, holds the machine too.

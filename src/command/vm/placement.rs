@@ -3,6 +3,7 @@
 
 use super::{boot, memory};
 use crate::command::device::usb;
+use crate::command::network::{sriov, vif as interface};
 use crate::command::storage::vbd;
 use crate::error::{ApiError, codes};
 use crate::model::{PBD, PIF, SR, VBD, VDI, VIF, VM, host, host_metrics, network};
@@ -107,6 +108,9 @@ fn networks_are_reachable(view: &View, machine: &Object, on: Ref) -> Result<(), 
         if !interfaces.is_empty() && !here {
             return Err(codes::VM_REQUIRES_NETWORK(vm, wire));
         }
+        let beside = view.far(VM::VIFs, vm).into_iter().filter_map(|vif| view.find::<VIF>(vif));
+        let needed = beside.filter(|vif| vif.get(VIF::network) == wire && !interface::holds(vif));
+        sriov::assert_room(view, wire, on, needed.count() as i64)?;
     }
     Ok(())
 }

@@ -8,12 +8,15 @@ type Named = (&'static str, &'static str);
 const INTEL: Named = ("8086", "Intel Corporation");
 const ETHERNET: Named = ("0200", "Ethernet controller");
 
+/// Machines that can have a piece of an I350 each.
+const VIRTUAL_FUNCTIONS: i64 = 7;
+
 /// Address, kind, model, driver, network interface.
 const PCI: [(&str, Named, Named, &str, &str); 5] = [
     ("0000:00:14.0", ("0c03", "USB controller"), ("a36d", "Cannon Lake PCH USB 3.1 xHCI"), "xhci_hcd", ""),
     ("0000:00:17.0", ("0106", "SATA controller"), ("a352", "Cannon Lake PCH SATA AHCI"), "ahci", ""),
     ("0000:02:00.0", ETHERNET, ("1533", "I210 Gigabit Network Connection"), "igb", "eth0"),
-    ("0000:03:00.0", ETHERNET, ("1533", "I210 Gigabit Network Connection"), "igb", "eth1"),
+    ("0000:03:00.0", ETHERNET, ("1521", "I350 Gigabit Network Connection"), "igb", "eth1"),
     ("0000:04:00.0", ("0108", "Non-Volatile memory controller"), ("0a54", "NVMe Datacenter SSD"), "nvme", ""),
 ];
 
@@ -34,6 +37,7 @@ pub static HARDWARE: LazyLock<Arc<Hardware>> = LazyLock::new(|| {
         device: named(*device),
         driver: driver.to_string(),
         interface: interface.to_string(),
+        virtual_functions: if device.0 == "1521" { VIRTUAL_FUNCTIONS } else { 0 },
     });
     let usb = USB.iter().map(|(path, vendor, product, serial, version, speed)| Usb {
         path: path.to_string(),

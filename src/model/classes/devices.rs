@@ -47,6 +47,8 @@ class! {
         RO attached_VMs: Set<Ref<VM>> = {}, internal;
         /// The network interface that it is; empty if it is none.
         RO interface: String = "", internal;
+        /// How many machines can have a piece of it each.
+        RO virtual_functions: Int = 0, internal;
         /// Whether the host uses it.
         RO dom0_access: pci_dom0_access = enabled, internal;
     }

@@ -151,13 +151,13 @@ class! {
         /// Choose what it may send.
         fn set_locking_mode(self: Ref<VIF>, value: vif_locking_mode) -> Void as pool_operator ![VALUE_NOT_SUPPORTED], task;
         /// Join it to another network, also while it is plugged in.
-        fn move(self: Ref<VIF>, network: Ref<network>) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS], task;
+        fn move(self: Ref<VIF>, network: Ref<network>) -> Void as vm_admin ![OTHER_OPERATION_IN_PROGRESS, NETWORK_SRIOV_INSUFFICIENT_CAPACITY], task;
         /// Take it out without asking the machine.
         fn unplug_force(self: Ref<VIF>) -> Void as vm_admin ![DEVICE_ALREADY_DETACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
         /// Take it out of the running machine.
         fn unplug(self: Ref<VIF>) -> Void as vm_admin ![DEVICE_ALREADY_DETACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
         /// Put it into the running machine.
-        fn plug(self: Ref<VIF>) -> Void as vm_admin ![DEVICE_ALREADY_ATTACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE], task;
+        fn plug(self: Ref<VIF>) -> Void as vm_admin ![DEVICE_ALREADY_ATTACHED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, NETWORK_SRIOV_INSUFFICIENT_CAPACITY], task;
     }
 }
 
@@ -273,7 +273,7 @@ class! {
         /// Take it down; refused where it carries management or must not be unplugged.
         fn unplug(self: Ref<PIF>) -> Void as pool_operator ![HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN, VIF_IN_USE, PIF_DOES_NOT_ALLOW_UNPLUG, PIF_HAS_FCOE_SR_IN_USE, OTHER_OPERATION_IN_PROGRESS, PIF_IS_MANAGEMENT_INTERFACE, PIF_UNMANAGED], task;
         /// Forget an interface that the host no longer has.
-        fn forget(self: Ref<PIF>) -> Void as pool_operator ![PIF_TUNNEL_STILL_EXISTS, CLUSTERING_ENABLED, OTHER_OPERATION_IN_PROGRESS, PIF_ALREADY_BONDED, PIF_IS_MANAGEMENT_INTERFACE, PIF_IS_NOT_PHYSICAL, PIF_VLAN_STILL_EXISTS, VIF_IN_USE], task;
+        fn forget(self: Ref<PIF>) -> Void as pool_operator ![PIF_TUNNEL_STILL_EXISTS, CLUSTERING_ENABLED, OTHER_OPERATION_IN_PROGRESS, PIF_ALREADY_BONDED, PIF_IS_MANAGEMENT_INTERFACE, PIF_IS_NOT_PHYSICAL, PIF_VLAN_STILL_EXISTS, VIF_IN_USE, PIF_SRIOV_STILL_EXISTS], task;
         /// Record an interface of the host that is not known yet.
         fn introduce(host: Ref<host>, MAC: String, device: String, managed: Bool) -> Ref<PIF> as pool_operator ![DUPLICATE_PIF_DEVICE_NAME, MAC_INVALID, MAC_STILL_EXISTS], task;
         /// Look for new interfaces and record them.
@@ -410,7 +410,7 @@ class! {
         /// Remove it and its access interface.
         fn destroy(self: Ref<tunnel>) -> Void as pool_operator ![PIF_IS_MANAGEMENT_INTERFACE, VIF_IN_USE, OTHER_OPERATION_IN_PROGRESS], task;
         /// Make one over an interface and join it to a network.
-        fn create(transport_PIF: Ref<PIF>, network: Ref<network>, protocol: tunnel_protocol = gre) -> Ref<tunnel> as pool_operator ![OPENVSWITCH_NOT_ACTIVE, TRANSPORT_PIF_NOT_CONFIGURED, IS_TUNNEL_ACCESS_PIF, NETWORK_UNMANAGED, NETWORK_ALREADY_CONNECTED, PIF_UNMANAGED, CANNOT_ADD_TUNNEL_TO_BOND_SLAVE], task;
+        fn create(transport_PIF: Ref<PIF>, network: Ref<network>, protocol: tunnel_protocol = gre) -> Ref<tunnel> as pool_operator ![OPENVSWITCH_NOT_ACTIVE, TRANSPORT_PIF_NOT_CONFIGURED, IS_TUNNEL_ACCESS_PIF, NETWORK_UNMANAGED, NETWORK_ALREADY_CONNECTED, PIF_UNMANAGED, CANNOT_ADD_TUNNEL_TO_BOND_SLAVE, CANNOT_ADD_TUNNEL_TO_SRIOV_LOGICAL], task;
     }
 }
 
@@ -436,9 +436,9 @@ class! {
         /// How many virtual functions are free.
         fn get_remaining_capacity(self: Ref<network_sriov>) -> Int as read_only, task;
         /// Stop offering virtual functions.
-        fn destroy(self: Ref<network_sriov>) -> Void as pool_operator, task;
+        fn destroy(self: Ref<network_sriov>) -> Void as pool_operator ![PIF_VLAN_STILL_EXISTS, VIF_IN_USE, OTHER_OPERATION_IN_PROGRESS], task;
         /// Let a card offer virtual functions to the machines of a network.
-        fn create(pif: Ref<PIF>, network: Ref<network>) -> Ref<network_sriov> as pool_operator, task;
+        fn create(pif: Ref<PIF>, network: Ref<network>) -> Ref<network_sriov> as pool_operator ![NETWORK_UNMANAGED, PIF_IS_NOT_PHYSICAL, PIF_UNMANAGED, PIF_IS_NOT_SRIOV_CAPABLE, NETWORK_SRIOV_ALREADY_ENABLED, NETWORK_ALREADY_CONNECTED, OTHER_OPERATION_IN_PROGRESS], task;
     }
 }
 

@@ -3,9 +3,10 @@
 
 use super::{interface, machine, network};
 use crate::command::bench::Bench;
+use crate::command::device::hardware;
 use crate::command::draft::Fields;
 use crate::command::operation::Facts;
-use crate::model::{Bond, PIF, PIF_metrics, VIF, VLAN, VM, host, tunnel};
+use crate::model::{Bond, ClassId, PIF, PIF_metrics, VIF, VLAN, VM, host, tunnel};
 use crate::value::{Ref, Value};
 
 /// A host with three devices, of which the first has the management's address.
@@ -143,6 +144,40 @@ fn what_cannot_be_bonded() {
     let properties = lab.bench.view.find::<Bond>(bond).expect("there").get(Bond::properties).clone();
     assert_eq!(properties.get("miimon"), Some(&Value::text("250")));
     assert!(properties.get("rebalance-interval").is_some() && properties.get("lacp-time").is_none());
+}
+
+#[test]
+fn pieces_of_a_card_are_few() {
+    let mut lab = lab("openvswitch");
+    let (eth0, eth1, here) = (lab.devices[0], lab.devices[1], lab.here);
+    let on = network(&mut lab.bench, "pieces");
+    let card = hardware::Pci {
+        address: "0000:03:00.0".to_string(),
+        interface: "eth1".to_string(),
+        virtual_functions: 1,
+        ..hardware::Pci::default()
+    };
+    let seen = hardware::Hardware { pci: vec![card], usb: Vec::new() };
+    lab.bench.own(move |draft| hardware::observed(draft, here, &seen)).expect("observed");
+    let args = |pif: Ref| vec![pif.into(), on.into()];
+    assert_eq!(lab.code("network_sriov.create", args(eth0)), "PIF_IS_NOT_SRIOV_CAPABLE");
+    let made = lab.bench.call("network_sriov.create", args(eth1)).expect("created").as_ref();
+    assert_eq!(lab.code("network_sriov.create", args(eth1)), "NETWORK_SRIOV_ALREADY_ENABLED");
+    assert_eq!(lab.code("PIF.forget", vec![eth1.into()]), "PIF_SRIOV_STILL_EXISTS");
+    let running = |lab: &mut Lab| {
+        let vm = machine(&mut lab.bench, "Running");
+        lab.bench.given(move |draft| draft.set(vm, VM::resident_on, here));
+        (vm, interface(&mut lab.bench, vm, on, "0", "").expect("created"))
+    };
+    let ((one, first), (_, second)) = (running(&mut lab), running(&mut lab));
+    lab.bench.run("VIF.plug", vec![first.into()], Facts::default()).expect("there is one piece");
+    assert!(!lab.bench.allowed(ClassId::VIF, second).contains(&"plug".to_string()));
+    assert_eq!(lab.code("VIF.plug", vec![second.into()]), "NETWORK_SRIOV_INSUFFICIENT_CAPACITY");
+    assert!(!lab.bench.allowed(ClassId::VM, one).contains(&"suspend".to_string()), "it cannot take the piece along");
+    assert_eq!(lab.code("network_sriov.destroy", vec![made.into()]), "VIF_IN_USE");
+    lab.bench.run("VIF.unplug", vec![first.into()], Facts::default()).expect("given back");
+    assert_eq!(lab.code("network_sriov.destroy", vec![made.into()]), "done");
+    assert_eq!(lab.code("PIF.forget", vec![eth1.into()]), "done");
 }
 
 #[test]
