@@ -105,14 +105,21 @@ pub struct Facts {
     pub capacity_bytes: Option<i64>,
     /// Network devices found by a scan, with their MAC addresses.
     pub interfaces: Vec<(String, String)>,
-    /// Those of them that have a link.
-    pub links: Vec<String>,
     /// The device as the guest sees it.
     pub device: Option<String>,
     /// The blocks in which two disks differ: a bitmap in base64, the first block in the highest bit.
     pub changed_blocks: Option<String>,
-    /// The run of the host that began.
+    /// What is known of the host; apart, since few operations are about it.
+    pub of_host: Box<OfHost>,
+}
+
+/// What the hypervisor reported of its host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OfHost {
+    /// The run that began.
     pub boot: Option<String>,
+    /// Network devices that have a link.
+    pub links: Vec<String>,
     /// USB devices found by a scan.
     pub usb: Vec<super::device::hardware::Usb>,
 }

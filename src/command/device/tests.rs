@@ -3,7 +3,7 @@
 use super::hardware::{self, Hardware, Pci, Usb};
 use crate::command::bench::Bench;
 use crate::command::draft::Fields;
-use crate::command::operation::Facts;
+use crate::command::operation::{Facts, OfHost};
 use crate::model::{ClassId, PCI, PIF, PUSB, USB_group, VM, VTPM, VUSB, host, secret};
 use crate::value::{Ref, Value};
 
@@ -61,7 +61,8 @@ fn records_follow_what_the_host_shows() {
     assert_eq!(bench.view.far(host::PUSBs, here).len(), 3);
     assert_eq!(bench.view.all::<USB_group>().count(), 2, "one for each model");
     let before = bench.view.far(host::PUSBs, here);
-    let facts = Facts { usb: vec![stick("1-2", "1666"), stick("1-4", "0001")], ..Facts::default() };
+    let usb = vec![stick("1-2", "1666"), stick("1-4", "0001")];
+    let facts = Facts { of_host: Box::new(OfHost { usb, ..OfHost::default() }), ..Facts::default() };
     bench.run("PUSB.scan", vec![here.into()], facts).expect("scanned");
     let after = bench.view.far(host::PUSBs, here);
     assert_eq!((after.len(), after.iter().filter(|pusb| before.contains(pusb)).count()), (2, 1));

@@ -77,7 +77,7 @@ pub fn begin_scan(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 
 pub fn scanned(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
     draft.find::<host>(ended.object)?;
-    found(draft, ended.object, &ended.facts.usb)?;
+    found(draft, ended.object, &ended.facts.of_host.usb)?;
     Ok(Value::Void)
 }
 

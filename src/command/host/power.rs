@@ -66,7 +66,7 @@ pub(super) fn begin_power_on(draft: &mut Draft, call: &Call) -> Result<Value, Ap
 
 pub(super) fn came_up(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
     draft.find::<host>(ended.object)?;
-    if let Some(boot) = &ended.facts.boot {
+    if let Some(boot) = &ended.facts.of_host.boot {
         booted(draft, ended.object, boot, &[])?;
     }
     // What the boot began has tasks of its own.
@@ -176,7 +176,10 @@ mod tests {
     }
 
     fn boot(id: &str) -> Facts {
-        Facts { boot: Some(id.to_string()), ..Facts::default() }
+        Facts {
+            of_host: Box::new(operation::OfHost { boot: Some(id.to_string()), ..Default::default() }),
+            ..Facts::default()
+        }
     }
 
     #[test]

@@ -220,7 +220,7 @@ pub fn scanned(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
     }
     for (device, _) in ended.facts.interfaces.iter().take(FOUND_MAX) {
         if let Some(pif) = physical(draft, on, |pif| **pif.get(PIF::device) == **device) {
-            linked(draft, pif, ended.facts.links.contains(device))?;
+            linked(draft, pif, ended.facts.of_host.links.contains(device))?;
         }
     }
     Ok(Value::Void)

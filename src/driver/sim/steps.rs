@@ -5,7 +5,7 @@
 use super::contents::Contents;
 use super::life::Options;
 use super::store::{Doing, Domain, Entry, Mark, Place, Power, Shelf, State, Stored};
-use crate::command::operation::Facts;
+use crate::command::operation::{Facts, OfHost};
 use crate::driver::action::{Action, Config, Device, Disk, DiskWork, HostWork, Image, Nic, Repository, Texts};
 use crate::error::{ApiError, codes};
 use crate::value::{Micros, Ref};
@@ -191,7 +191,10 @@ fn seen(state: &State, action: &Action) -> Option<Facts> {
         Action::Measure(image) => measured(state, image),
         Action::Scan(repository) => found(state, repository),
         Action::FindInterfaces => interfaces(),
-        Action::FindUsb => Facts { usb: super::hardware::HARDWARE.usb.clone(), ..Facts::default() },
+        Action::FindUsb => {
+            let usb = super::hardware::HARDWARE.usb.clone();
+            Facts { of_host: Box::new(OfHost { usb, ..OfHost::default() }), ..Facts::default() }
+        }
         Action::Probe(repository) => probed(state, repository),
         _ => return None,
     })
@@ -213,7 +216,7 @@ pub fn facts(state: &State, mark: Ref) -> Facts {
                 facts.physical_bytes = Some(disk.physical);
                 facts.found.push((uuid.uuid_text(), disk.physical));
             }
-            Place::Host => facts.boot = Some(state.boot.uuid_text()),
+            Place::Host => facts.of_host.boot = Some(state.boot.uuid_text()),
             Place::Repository(uuid) => facts.capacity_bytes = capacity(state, uuid),
         }
     }
@@ -504,7 +507,8 @@ fn shelved(state: &State, mark: Ref, action: &Action, repository: &Repository) -
 fn interfaces() -> Facts {
     let found = INTERFACES.iter().map(|(name, mac)| (name.to_string(), mac.to_string()));
     let links = INTERFACES.iter().map(|(name, _)| name.to_string());
-    Facts { interfaces: found.collect(), links: links.collect(), ..Facts::default() }
+    let of_host = Box::new(OfHost { links: links.collect(), ..OfHost::default() });
+    Facts { interfaces: found.collect(), of_host, ..Facts::default() }
 }
 
 fn measured(state: &State, image: &Image) -> Facts {

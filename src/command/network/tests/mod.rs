@@ -4,7 +4,7 @@ mod stacked;
 
 use crate::command::bench::Bench;
 use crate::command::draft::Fields;
-use crate::command::operation::Facts;
+use crate::command::operation::{Facts, OfHost};
 use crate::model::{ClassId, PIF, PIF_metrics, VIF, VLAN, VM, host, network};
 use crate::value::{Ref, Value};
 
@@ -124,7 +124,8 @@ fn a_hosts_interfaces() {
     let again = bench.call("PIF.introduce", args("02:00:00:00:00:02", "eth0")).expect_err("known");
     assert_eq!(again.code, "DUPLICATE_PIF_DEVICE_NAME");
     let found = vec![("eth0".to_string(), "".to_string()), ("eth1".to_string(), "02:00:00:00:00:02".to_string())];
-    let facts = Facts { interfaces: found, links: vec!["eth1".to_string()], ..Facts::default() };
+    let of_host = Box::new(OfHost { links: vec!["eth1".to_string()], ..OfHost::default() });
+    let facts = Facts { interfaces: found, of_host, ..Facts::default() };
     bench.run("PIF.scan", vec![on.into()], facts).expect("a scan");
     assert_eq!(bench.view.far(host::PIFs, on).len(), 2);
     let linked = |pif: Ref| {

@@ -143,7 +143,7 @@ fn what_cannot_be_bonded() {
     lab.bench.call("Bond.set_mode", vec![bond.into(), "balance-slb".into()]).expect("set");
     let properties = lab.bench.view.find::<Bond>(bond).expect("there").get(Bond::properties).clone();
     assert_eq!(properties.get("miimon"), Some(&Value::text("250")));
-    assert!(properties.get("rebalance-interval").is_some() && properties.get("lacp-time").is_none());
+    assert!(properties.contains_key("rebalance-interval") && !properties.contains_key("lacp-time"));
 }
 
 #[test]
