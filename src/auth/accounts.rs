@@ -73,11 +73,17 @@ impl Accounts {
 
     /// A secret's value, for a caller who may read it; `None` once it was erased.
     pub async fn reveal(&self, id: Ref) -> Result<Option<Value>, ApiError> {
+        let contents = self.contents(id).await?;
+        Ok(contents.map(|contents| Value::from(String::from_utf8_lossy(&contents).as_ref())))
+    }
+
+    /// What the vault has under an id, for a caller who may read it; `None` once it was erased.
+    pub async fn contents(&self, id: Ref) -> Result<Option<Vec<u8>>, ApiError> {
         let sealed = self.secrets.secret(id).await.map_err(|error| {
-            tracing::error!(%error, "a secret could not be read");
-            codes::INTERNAL_ERROR("the secret cannot be read now")
+            tracing::error!(%error, "the vault could not be read");
+            codes::INTERNAL_ERROR("the vault cannot be read now")
         })?;
-        Ok(sealed.map(|sealed| Value::from(String::from_utf8_lossy(&sealed.value).as_ref())))
+        Ok(sealed.map(|sealed| sealed.value.to_vec()))
     }
 
     /// The caller of a request that carries a name and a password of its own.

@@ -1,26 +1,28 @@
-//! Messages that the server keeps for people (alerts), blobs, and secrets.
+//! Messages that the server keeps for people: alerts. What else belongs to
+//! people rather than machines, blobs and secrets, is bound here too.
 
 use super::attach::object;
 use super::draft::Fields;
 use super::operation::Derived;
-use super::{Call, Completion, Draft, Handler, Reader, Reading, generic, secret};
+use super::{Call, Completion, Draft, Handler, Reader, Reading, blob, generic, secret};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, MODEL, blob, message};
+use crate::model::{ClassId, MODEL, message};
 use crate::value::{Map, Micros, Ref, Value};
-use crate::views::{Object, View};
+use crate::views::{Object, View, query};
 use std::sync::Arc;
 
 pub const HANDLERS: &[(&str, Handler)] = &[
     ("message.create", create),
     ("message.destroy", destroy),
     ("message.destroy_many", destroy_many),
-    ("blob.create", create_blob),
-    ("blob.destroy", destroy_blob),
-    ("pool.create_new_blob", create_new_blob),
-    ("host.create_new_blob", create_new_blob),
-    ("VM.create_new_blob", create_new_blob),
-    ("SR.create_new_blob", create_new_blob),
-    ("network.create_new_blob", create_new_blob),
+    ("message.destroy_all", destroy_all),
+    ("blob.create", blob::create),
+    ("blob.destroy", blob::destroy),
+    ("pool.create_new_blob", blob::create_new),
+    ("host.create_new_blob", blob::create_new),
+    ("VM.create_new_blob", blob::create_new),
+    ("SR.create_new_blob", blob::create_new),
+    ("network.create_new_blob", blob::create_new),
     ("secret.create", secret::create),
     ("secret.destroy", secret::destroy),
     ("secret.set_value", secret::set_value),
@@ -94,6 +96,30 @@ fn destroy_many(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     Ok(Value::Void)
 }
 
+/// `message.destroy_all(filters)`: what fits all of them. `before` and `after` are times, any other is a field's value.
+fn destroy_all(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let mut filters: Vec<Box<dyn Fn(&Object) -> bool>> = Vec::new();
+    for (name, value) in call.args[0].as_map() {
+        let (wanted, wrong) = (value.as_str().to_string(), || codes::INVALID_VALUE(name, value.as_str()));
+        match &**name {
+            "before" | "after" => {
+                let limit = crate::value::parse_time(&wanted).ok_or_else(wrong)?;
+                let before = &**name == "before";
+                filters.push(Box::new(move |one| (one.get(message::timestamp) < limit) == before));
+            }
+            "uuid" | "name" | "priority" | "cls" | "obj_uuid" => {
+                let field = MODEL.field(ClassId::message, name).ok_or_else(wrong)?;
+                filters.push(Box::new(move |one| query::text_of(&one.record[field]) == wanted));
+            }
+            _ => return Err(wrong()),
+        }
+    }
+    let fitting = draft.view().all::<message>().filter(|one| filters.iter().all(|fits| fits(one)));
+    let fitting: Vec<Ref> = fitting.map(|one| one.reference).collect();
+    fitting.into_iter().for_each(|one| draft.delete::<message>(one));
+    Ok(Value::Void)
+}
+
 fn record(one: &Object) -> Value {
     let fields = ClassId::message.def().fields.iter().zip(one.record.iter());
     Value::map(fields.filter(|(field, _)| !field.flags.internal).map(|(field, value)| (field.name, value.clone())))
@@ -153,34 +179,6 @@ fn get_all_records_where(reading: &Reading<'_>, call: &Call) -> Result<Value, Ap
         call.text(0),
     )?;
     Ok(Value::map(found.into_iter().map(|one| (one.reference.to_string(), record(one)))))
-}
-
-/// Adds an empty blob; its contents come by HTTP.
-fn add_blob(draft: &mut Draft, mime_type: &str, public: bool) -> Ref {
-    let mime_type = if mime_type.is_empty() { "application/octet-stream" } else { mime_type };
-    let fields = Fields::<blob>::new().with(blob::mime_type, mime_type).with(blob::public, public);
-    let fields = fields.with(blob::last_updated, Value::Time(draft.now));
-    draft.create(fields)
-}
-
-fn create_blob(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    Ok(Value::Ref(add_blob(draft, call.text(0), call.bool(1))))
-}
-
-fn destroy_blob(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    draft.find::<blob>(call.reference(0))?;
-    draft.delete::<blob>(call.reference(0));
-    Ok(Value::Void)
-}
-
-/// A blob of an object, under a name; one for every class that has blobs.
-fn create_new_blob(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let (class, owner) = (call.message.class, call.reference(0));
-    draft.object(class, owner)?;
-    let field = MODEL.field(class, "blobs").expect("BUG: the message is bound where there are blobs");
-    let blob = add_blob(draft, call.text(2), call.bool(3));
-    generic::add_to(draft, class, owner, field, call.text(1).to_string(), Value::Ref(blob))?;
-    Ok(Value::Ref(blob))
 }
 
 #[cfg(test)]
@@ -256,8 +254,42 @@ mod tests {
         let made = bench.call("VM.create_new_blob", args()).expect("created").as_ref();
         assert_eq!(bench.call("VM.create_new_blob", args()).expect_err("there is one").code, "MAP_DUPLICATE_KEY");
         assert!(bench.view.find::<VM>(vm).expect("there").get(VM::blobs).contains_key("icon"));
+        bench.own(blob::write(made, b"first".to_vec())).expect("written");
+        assert!(!bench.last.contains("first"), "{}", bench.last);
+        let first = blob::vault_id(bench.view.find::<crate::model::blob>(made).expect("there"));
+        bench.own(blob::write(made, b"second, and longer".to_vec())).expect("written");
+        let written = bench.view.find::<crate::model::blob>(made).expect("there").clone();
+        assert_eq!(written.get(crate::model::blob::size), 18);
+        assert!(first.is_some() && blob::vault_id(&written) != first);
+        let large = bench.own(blob::write(made, vec![0; blob::BYTES_MAX + 1])).expect_err("too large");
+        assert_eq!(large.code, "VALUE_NOT_SUPPORTED");
         bench.call("blob.destroy", vec![made.into()]).expect("destroyed");
         assert!(bench.view.find::<VM>(vm).expect("there").get(VM::blobs).is_empty());
+        bench.call("VM.create_new_blob", args()).expect("created");
+        bench.given(move |draft| draft.set(vm, VM::domid, -1));
+        bench.call("VM.destroy", vec![vm.into()]).expect("destroyed");
+        assert_eq!(bench.view.all::<crate::model::blob>().count(), 0, "they go with what they belong to");
+    }
+
+    #[test]
+    fn messages_that_fit_all_filters_go() {
+        let mut bench = Bench::default();
+        let about = machine(&mut bench);
+        for name in ["A", "B", "A"] {
+            alert(&mut bench, name, &about).expect("created");
+        }
+        let times: Vec<Micros> = bench.view.all::<message>().map(|one| one.get(message::timestamp)).collect();
+        let last = times.into_iter().max().map(crate::value::format_time).expect("there are three");
+        let destroy = |bench: &mut Bench, filters: &[(&str, &str)]| {
+            let filters = Value::map(filters.iter().map(|(name, value)| (*name, Value::from(value.to_string()))));
+            bench.call("message.destroy_all", vec![filters]).map(|_| bench.view.all::<message>().count())
+        };
+        assert_eq!(destroy(&mut bench, &[("colour", "red")]).expect_err("no field").code, "INVALID_VALUE");
+        assert_eq!(destroy(&mut bench, &[("before", "yesterday")]).expect_err("no time").code, "INVALID_VALUE");
+        assert_eq!(destroy(&mut bench, &[("name", "B"), ("priority", "4")]), Ok(3));
+        assert_eq!(destroy(&mut bench, &[("name", "A"), ("before", &last)]), Ok(2));
+        assert_eq!(destroy(&mut bench, &[("obj_uuid", &about), ("after", &last)]), Ok(1));
+        assert_eq!(destroy(&mut bench, &[]), Ok(0));
     }
 
     #[test]

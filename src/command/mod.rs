@@ -14,6 +14,7 @@
 pub mod attach;
 #[cfg(test)]
 pub mod bench;
+pub mod blob;
 pub mod bootstrap;
 pub mod device;
 pub mod draft;

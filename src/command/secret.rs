@@ -47,19 +47,19 @@ pub(super) fn set_value(draft: &mut Draft, call: &Call) -> Result<Value, ApiErro
     draft.args.clear();
     let before = draft.find::<secret>(call.reference(0))?;
     draft.vault.erase.extend(Ref::parse_uuid(before.get(secret::sealed)));
-    let (id, digest) = seal(draft, call.text(1));
+    let (id, digest) = seal(draft, call.text(1).as_bytes());
     draft.set(before.reference, secret::sealed, id);
     draft.set(before.reference, secret::digest, digest);
     Ok(Value::Void)
 }
 
 /// Puts a value into the vault; gives the vault's id and the digest of nonce and value.
-fn seal(draft: &mut Draft, value: &str) -> (String, String) {
+pub(super) fn seal(draft: &mut Draft, value: &[u8]) -> (String, String) {
     let id = draft.ids.draw();
     let mut nonce = [0; 16];
     draft.ids.fill(&mut nonce);
-    let digest = Sha256::new().chain_update(nonce).chain_update(value.as_bytes()).finalize();
-    draft.vault.put.push(Sealed { id, nonce, value: value.as_bytes().to_vec().into() });
+    let digest = Sha256::new().chain_update(nonce).chain_update(value).finalize();
+    draft.vault.put.push(Sealed { id, nonce, value: value.to_vec().into() });
     let hexadecimal = digest.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("BUG: writing to memory succeeds");
         text
@@ -68,7 +68,7 @@ fn seal(draft: &mut Draft, value: &str) -> (String, String) {
 }
 
 fn sealed_into(draft: &mut Draft, fields: Fields<secret>, value: &str) -> Fields<secret> {
-    let (id, digest) = seal(draft, value);
+    let (id, digest) = seal(draft, value.as_bytes());
     fields.with(secret::sealed, id).with(secret::digest, digest)
 }
 

@@ -28,6 +28,9 @@ pub enum Action {
         config: Box<Config>,
         clean: bool,
     },
+    /// Build the machine anew around its memory, and let it go on as it was: a new domain and new device models, with
+    /// the devices of this configuration.
+    Renew(Box<Config>),
     /// Write the machine's memory to an image and end it.
     Suspend {
         machine: Ref,

@@ -45,6 +45,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/jsonrpc", json.clone())
         .route("/json", json)
         .merge(super::resources::routes())
+        .merge(super::blob::routes())
         .with_state(gateway)
 }
 
@@ -130,11 +131,15 @@ fn write(reply: &Reply, served: Result<Answer, ApiError>, out: &mut Vec<u8>) {
 
 /// The whole body, bounded in size and in time.
 async fn read(body: Body) -> Result<Bytes, StatusCode> {
+    read_at_most(body, BODY_MAX).await
+}
+
+pub(super) async fn read_at_most(body: Body, most: usize) -> Result<Bytes, StatusCode> {
     // A length that is announced is refused before the bytes are waited for.
-    if body.size_hint().lower() > BODY_MAX as u64 {
+    if body.size_hint().lower() > most as u64 {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let read = tokio::time::timeout(BODY_WAIT, Limited::new(body, BODY_MAX).collect());
+    let read = tokio::time::timeout(BODY_WAIT, Limited::new(body, most).collect());
     match read.await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),

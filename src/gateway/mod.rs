@@ -14,6 +14,7 @@
 
 pub mod answer;
 pub mod audit;
+pub mod blob;
 pub mod dispatch;
 pub mod events;
 pub mod http;

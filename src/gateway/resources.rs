@@ -115,9 +115,18 @@ fn session_in(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok()).unwrap_or_default();
     let pairs = cookies.split(';').chain(query.unwrap_or_default().split('&'));
     let mut named = pairs.filter_map(|pair| pair.trim().split_once('='));
-    let (_, session) = named.find(|(name, _)| *name == SESSION)?;
-    // The one character of a reference that clients escape.
-    Some(session.replace("%3A", ":").replace("%3a", ":"))
+    named.find(|(name, _)| *name == SESSION).map(|(_, session)| reference(session))
+}
+
+/// A parameter of the query.
+pub(super) fn named_in(query: &str, wanted: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| reference(value))
+}
+
+/// A reference as it was before the one character in it was escaped that clients escape.
+fn reference(text: &str) -> String {
+    text.replace("%3A", ":").replace("%3a", ":")
 }
 
 pub(super) fn unauthorized() -> Response<Body> {

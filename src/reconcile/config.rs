@@ -51,6 +51,19 @@ fn usbs(view: &View, vm: &Object) -> Vec<String> {
     devices.map(|pusb| pusb.get(PUSB::path).to_string()).collect()
 }
 
+/// A machine as it is now, with the devices that are attached.
+pub fn running(view: &View, vm: &Object) -> Config {
+    let attached = |vbd: &&std::sync::Arc<Object>| vbd.get(VBD::currently_attached);
+    let devices = view.far(VM::VBDs, vm.reference).into_iter().filter_map(|vbd| view.find::<VBD>(vbd));
+    let nics = view.far(VM::VIFs, vm.reference).into_iter().filter_map(|vif| view.find::<VIF>(vif));
+    let nics = nics.filter(|vif| vif.get(VIF::currently_attached));
+    Config {
+        disks: devices.filter(attached).map(|vbd| device(view, vbd)).collect(),
+        nics: nics.map(|vif| nic(view, vif)).collect(),
+        ..machine(view, vm)
+    }
+}
+
 /// The declared type; a machine that does not say has one implied by its boot policy.
 fn domain_type(vm: &Object) -> &'static str {
     match vm.get(VM::domain_type) {

@@ -66,6 +66,8 @@ const PLANS: &[(&str, Planner)] = &[
     ("VM.clean_reboot", |order| order.reboot(true)),
     ("VM.hard_reboot", |order| order.reboot(false)),
     ("VM.suspend", suspend),
+    ("VM.pool_migrate", |order| Ok(Action::Renew(Box::new(config::running(order.view, order.vm()?))))),
+    ("VM.restart_device_models", |order| Ok(Action::Renew(Box::new(config::running(order.view, order.vm()?))))),
     ("VM.send_sysrq", |order| order.signal("sysrq")),
     ("VM.send_trigger", |order| order.signal("trigger")),
     ("VM.set_memory_dynamic_range", |order| order.memory(order.int(2))),

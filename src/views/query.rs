@@ -198,7 +198,7 @@ fn contains(value: &Value, part: &str) -> bool {
 }
 
 /// A value as it compares.
-fn text_of(value: &Value) -> String {
+pub fn text_of(value: &Value) -> String {
     match value {
         Value::Void | Value::Absent => String::new(),
         Value::Bool(truth) => truth.to_string(),

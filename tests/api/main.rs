@@ -2,6 +2,7 @@
 //! is in memory, the clock and the ids are simulated.
 
 mod arguments;
+mod blob;
 mod every;
 mod furnish;
 mod http;

@@ -33,6 +33,7 @@ const CASES: &[Case] = &[
     Case { message: "VM.hard_reboot", before: &["VM.start"], after: "Running" },
     Case { message: "VM.suspend", before: &["VM.start"], after: "Suspended" },
     Case { message: "VM.resume", before: &["VM.start", "VM.suspend"], after: "Running" },
+    Case { message: "VM.pool_migrate", before: &["VM.start"], after: "Running" },
     Case { message: "VDI.create", before: &[], after: "Halted" },
     Case { message: "VDI.destroy", before: &[], after: "Halted" },
     Case { message: "VDI.snapshot", before: &["VM.start"], after: "Running" },
@@ -46,6 +47,10 @@ fn arguments(house: &House, message: &str, vm: Ref, disk: Ref) -> Vec<Value> {
     let null = Value::Ref(Ref::NULL);
     match message {
         "VM.start" | "VM.resume" => vec![vm.into(), false.into(), false.into()],
+        "VM.pool_migrate" => {
+            let here = house.view().find::<VM>(vm).expect("a machine").get(VM::resident_on);
+            vec![vm.into(), here.into(), Value::empty_map()]
+        }
         "VDI.create" => {
             let record =
                 [("SR", house.sr().to_string().into()), ("virtual_size", Value::Int(GIB)), ("type", "user".into())];

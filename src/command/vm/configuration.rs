@@ -143,6 +143,7 @@ pub fn take_apart(draft: &mut Draft, vm: Ref) -> Answer {
     for child in draft.far(VM::children, vm) {
         draft.set(child, VM::parent, machine.get(VM::parent));
     }
+    crate::command::blob::remove_all(draft, &machine, VM::blobs);
     draft.delete::<VM_metrics>(machine.get(VM::metrics));
     draft.delete::<VM_guest_metrics>(machine.get(VM::guest_metrics));
     draft.delete::<VM>(vm);

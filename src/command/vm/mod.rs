@@ -9,12 +9,16 @@
 //! | placement     | on which host a machine can run                                  |
 //! | memory        | memory and processors                                            |
 //! | copies        | clone, copy, snapshot, checkpoint                                |
+//! | migrate       | moving to a host, and disks between repositories                 |
 //! | revert        | going back to a snapshot                                         |
 //! | provision     | templates, and the machines made of them                         |
 //! | configuration | making one, taking it away, and setters with rules               |
 //! | appliance     | machines that start and stop together                            |
 //! | schedule      | snapshots by the clock                                           |
 //! | questions     | what only reads                                                  |
+//! | firmware      | secure boot                                                      |
+//! | guest         | what asks the system inside                                      |
+//! | measured      | data sources                                                     |
 //! | boot          | how a machine boots                                              |
 
 pub mod allowed;
@@ -22,8 +26,12 @@ pub mod appliance;
 pub mod boot;
 pub mod configuration;
 pub mod copies;
+pub mod firmware;
+pub mod guest;
 pub mod lifecycle;
+pub mod measured;
 pub mod memory;
+pub mod migrate;
 pub mod observed;
 pub mod placement;
 pub mod provision;
@@ -110,6 +118,15 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("VM.copy_bios_strings", configuration::copy_bios_strings),
     ("console.create", configuration::consoles_come_with_domains),
     ("console.destroy", configuration::consoles_come_with_domains),
+    ("VM.pool_migrate", migrate::pool_migrate),
+    ("VM.restart_device_models", migrate::restart_device_models),
+    ("VM.call_plugin", guest::call_plugin),
+    ("VM.call_host_plugin", guest::call_host_plugin),
+    ("VM.sysprep", guest::sysprep),
+    ("VM.set_uefi_mode", firmware::set_uefi_mode),
+    ("VM.update_secureboot_certificates_on_boot", firmware::update_certificates_on_boot),
+    ("VM.record_data_source", measured::record_data_source),
+    ("VM.forget_data_source_archives", measured::forget_data_source_archives),
     ("VM_appliance.start", appliance::start),
     ("VM_appliance.clean_shutdown", appliance::clean_shutdown),
     ("VM_appliance.hard_shutdown", appliance::hard_shutdown),
@@ -136,7 +153,9 @@ pub const READERS: &[(&str, Reader)] = &[
     ("VM.get_allowed_VIF_devices", questions::allowed_vif_devices),
     ("VM.get_boot_record", questions::boot_record),
     ("VM.get_cooperative", questions::cooperative),
-    ("VM.get_secureboot_readiness", questions::secureboot_readiness),
+    ("VM.get_secureboot_readiness", firmware::secureboot_readiness),
+    ("VM.get_data_sources", measured::data_sources),
+    ("VM.query_data_source", measured::query_data_source),
     ("VM.query_services", questions::query_services),
     ("VM.retrieve_wlb_recommendations", questions::wlb_recommendations),
     ("VM.assert_agile", questions::assert_agile),
@@ -177,6 +196,8 @@ pub const COMPLETIONS: &[(&str, Completion)] = &[
     ("VM.set_VCPUs_number_live", memory::vcpus_changed),
     ("VM.add_to_VCPUs_params_live", memory::params_changed),
     ("VM.destroy", schedule::retired),
+    ("VM.pool_migrate", migrate::renewed),
+    ("VM.restart_device_models", migrate::renewed),
     ("VM_appliance.start", sequence::ended),
     ("VM_appliance.clean_shutdown", sequence::ended),
     ("VM_appliance.hard_shutdown", sequence::ended),

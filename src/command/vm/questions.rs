@@ -69,14 +69,6 @@ pub fn cooperative(reading: &Reading<'_>, call: &Call) -> Answer {
     Ok(Value::Bool(true))
 }
 
-/// `VM.get_secureboot_readiness(self)`
-pub fn secureboot_readiness(reading: &Reading<'_>, call: &Call) -> Answer {
-    let machine = machine_of(reading, call)?;
-    let firmware = machine.get(VM::HVM_boot_params).get("firmware").map(Value::as_str).unwrap_or_default();
-    let capable = boot::is_hvm(&machine) && firmware == "uefi";
-    Ok(Value::from(if capable { "disabled" } else { "not_supported" }))
-}
-
 /// `VM.query_services(self)`
 pub fn query_services(reading: &Reading<'_>, call: &Call) -> Answer {
     machine_of(reading, call)?;

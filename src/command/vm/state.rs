@@ -43,6 +43,9 @@ pub fn booted(draft: &mut Draft, vm: Ref) -> Result<(), ApiError> {
     let machine = draft.find::<VM>(vm)?;
     draft.set(vm, VM::last_booted_record, boot::record(&machine));
     draft.set(vm, VM::requires_reboot, false);
+    if machine.get(VM::secureboot_certificates_state) == "update_on_boot" {
+        draft.set(vm, VM::secureboot_certificates_state, "ok");
+    }
     draft.set(vm, VM::memory_target, machine.get(VM::memory_dynamic_max));
     for guidances in [VM::pending_guidances, VM::pending_guidances_recommended, VM::pending_guidances_full] {
         let left = machine.get(guidances).iter().filter(|guidance| !DONE_BY_RESTART.contains(&guidance.as_str()));
@@ -53,6 +56,18 @@ pub fn booted(draft: &mut Draft, vm: Ref) -> Result<(), ApiError> {
     let metrics = metrics_of(draft, vm)?;
     draft.set(metrics, VM_metrics::start_time, Value::Time(draft.now));
     measure(draft, vm)
+}
+
+/// The machine goes on in another domain, with the same devices.
+pub fn renew(draft: &mut Draft, vm: Ref, domid: Option<i64>) -> Result<(), ApiError> {
+    let machine = draft.find::<VM>(vm)?;
+    draft.set(vm, VM::domid, domid.unwrap_or(machine.get(VM::domid)));
+    for guidances in [VM::pending_guidances, VM::pending_guidances_recommended, VM::pending_guidances_full] {
+        let left = machine.get(guidances).iter().filter(|guidance| guidance.as_str() != "restart_device_model");
+        let left = Value::set(left.cloned());
+        draft.set(vm, guidances, left);
+    }
+    open_consoles(draft, vm, machine.get(VM::resident_on))
 }
 
 /// Copies into the metrics what the machine was given.

@@ -28,7 +28,9 @@ pub enum Begun {
 /// The machine that an action is about.
 pub fn machine(action: &Action) -> Option<Ref> {
     match action {
-        Action::Start(config) | Action::Resume(config, _) | Action::Reboot { config, .. } => Some(config.machine),
+        Action::Start(config) | Action::Resume(config, _) | Action::Reboot { config, .. } | Action::Renew(config) => {
+            Some(config.machine)
+        }
         Action::Pause(machine) | Action::Unpause(machine) => Some(*machine),
         Action::Shutdown { machine, .. } | Action::Suspend { machine, .. } | Action::Memory { machine, .. } => {
             Some(*machine)
@@ -49,7 +51,9 @@ pub fn machine(action: &Action) -> Option<Ref> {
 /// What an action brings along for the simulation.
 pub fn options(action: &Action) -> Option<&Texts> {
     match action {
-        Action::Start(config) | Action::Resume(config, _) | Action::Reboot { config, .. } => Some(&config.options),
+        Action::Start(config) | Action::Resume(config, _) | Action::Reboot { config, .. } | Action::Renew(config) => {
+            Some(&config.options)
+        }
         Action::Disks { options, .. } => Some(options),
         _ => None,
     }
@@ -144,6 +148,7 @@ pub fn reach(
             entries.extend(boots(state, config, state.next_domid));
             entries
         }
+        Action::Renew(config) => renewed(running(state, config.machine)?, config, state.next_domid, mark),
         Action::Suspend { machine, image } => {
             let memory = running(state, *machine)?.memory;
             vec![made(image, memory, memory, Contents::default(), mark), Entry::Machine(*machine, None)]
@@ -332,6 +337,12 @@ fn live(config: &Config, domid: i64, mark: Ref, options: &Options, now: Micros) 
         crash_at: options.fate(config.machine, domid, now),
         mark: Some(done(mark, true)),
     })
+}
+
+/// The machine as it is, in a domain of another number.
+fn renewed(domain: &Domain, config: &Config, domid: i64, mark: Ref) -> Vec<Entry> {
+    let (config, mark) = (config.clone(), Some(done(mark, false)));
+    vec![Entry::NextDomid(domid + 1), put_machine(Domain { domid, config, mark, ..domain.clone() })]
 }
 
 /// A machine that goes on, with something about it changed.

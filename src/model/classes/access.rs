@@ -326,8 +326,9 @@ class! {
         fn get_all() -> Set<Ref<message>> as read_only;
         /// Answer the notices about one object, made at that time or later.
         fn get(cls: cls, obj_uuid: String, since: DateTime) -> Map<Ref<message>, Record<message>> as read_only ![UUID_INVALID];
-        /// Remove every notice that fits the filters; without filters, all.
-        fn destroy_all(filters: Map<String, String>) -> Void as pool_operator, prototyped;
+        /// Remove every notice that fits the filters; without filters, all. `before` and `after` are datetimes; `uuid`,
+        /// `name`, `priority`, `cls` and `obj_uuid` are what the field must be.
+        fn destroy_all(filters: Map<String, String>) -> Void as pool_operator ![INVALID_VALUE], prototyped;
         /// Remove several notices at once; none is removed if one does not exist.
         fn destroy_many(messages: Set<Ref<message>>) -> Void as pool_operator, prototyped;
         /// Remove a notice.
@@ -372,6 +373,10 @@ class! {
         CO last_updated: DateTime;
         /// What kind of data it is; empty means `application/octet-stream`.
         CO mime_type: String;
+        /// The vault's id of the data; empty until something has been written.
+        RO sealed: String = "", internal;
+        /// SHA-256 of the vault's nonce and the data.
+        RO digest: String = "", internal;
     }
     messages {
         /// Remove it and its data.

@@ -203,6 +203,8 @@ class! {
         RO groups: Set<Ref<VM_group>>, prototyped;
         /// Whether its secure boot certificates are the newest.
         RO secureboot_certificates_state: vm_secureboot_certificates_state = ok, prototyped;
+        /// The data sources that somebody asked for beside the standard ones.
+        RO recorded_data_sources: Set<String> = {}, internal;
     }
     messages {
         /// Replace all settings of the virtual hardware.
@@ -218,7 +220,7 @@ class! {
         /// Add a key; MAP_DUPLICATE_KEY if it is there.
         fn add_to_other_config(self: Ref<VM>, key: String, value: String) -> Void as vm_admin ![MAP_DUPLICATE_KEY, VALUE_NOT_SUPPORTED], task;
         /// Let Windows prepare itself for being copied, with the answers given.
-        fn sysprep(self: Ref<VM>, unattend: String, timeout: Float) -> Void as vm_admin, task, prototyped;
+        fn sysprep(self: Ref<VM>, unattend: String, timeout: Float) -> Void as vm_admin ![SYSPREP, VM_BAD_POWER_STATE], task, prototyped;
         /// Allow an operation again.
         fn remove_from_blocked_operations(self: Ref<VM>, key: vm_operations) -> Void as vm_admin, task;
         /// Forbid an operation, with the error code to answer.
@@ -226,13 +228,13 @@ class! {
         /// Replace the list of forbidden operations.
         fn set_blocked_operations(self: Ref<VM>, value: Map<vm_operations, String>) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Mark it for new secure boot certificates at its next start, or take the mark away.
-        fn update_secureboot_certificates_on_boot(self: Ref<VM>, mark: Bool) -> Void as vm_admin, task, prototyped;
+        fn update_secureboot_certificates_on_boot(self: Ref<VM>, mark: Bool) -> Void as vm_admin ![OPERATION_NOT_ALLOWED], task, prototyped;
         /// Say whether it can boot securely.
         fn get_secureboot_readiness(self: Ref<VM>) -> vm_secureboot_readiness as pool_admin, task, prototyped;
         /// Put its firmware into setup or user mode.
-        fn set_uefi_mode(self: Ref<VM>, mode: vm_uefi_mode) -> String as pool_admin, task, prototyped;
+        fn set_uefi_mode(self: Ref<VM>, mode: vm_uefi_mode) -> String as pool_admin ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task, prototyped;
         /// Replace the program that emulates its devices while it runs.
-        fn restart_device_models(self: Ref<VM>) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, VM_IS_TEMPLATE, OPERATION_NOT_ALLOWED, VM_BAD_POWER_STATE], task, prototyped;
+        fn restart_device_models(self: Ref<VM>) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, VM_IS_TEMPLATE, OPERATION_NOT_ALLOWED, VM_BAD_POWER_STATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, VM_HVM_REQUIRED, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task, prototyped;
         /// Choose how firmware boots it.
         fn set_HVM_boot_policy(self: Ref<VM>, value: String) -> Void as vm_admin, task, deprecated;
         /// Choose the kind of domain that it starts as; only while Halted.
@@ -244,9 +246,9 @@ class! {
         /// Choose whether it has the device that offers drivers; only while Halted.
         fn set_has_vendor_device(self: Ref<VM>, value: Bool) -> Void as vm_admin ![VALUE_NOT_SUPPORTED, VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED], task;
         /// Run a function of a plugin on the host where it is, about it.
-        fn call_host_plugin(vm: Ref<VM>, plugin: String, fn: String, args: Map<String, String>) -> String as vm_operator, task, prototyped;
+        fn call_host_plugin(vm: Ref<VM>, plugin: String, fn: String, args: Map<String, String>) -> String as vm_operator ![XENAPI_MISSING_PLUGIN], task, prototyped;
         /// Run a function of a plugin inside it, through its agent.
-        fn call_plugin(vm: Ref<VM>, plugin: String, fn: String, args: Map<String, String>) -> String as vm_operator, task;
+        fn call_plugin(vm: Ref<VM>, plugin: String, fn: String, args: Map<String, String>) -> String as vm_operator ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, VM_LACKS_FEATURE, XENAPI_MISSING_PLUGIN], task;
         /// Say which services it offers to the pool.
         fn query_services(self: Ref<VM>) -> Map<String, String> as pool_admin ![NOT_SYSTEM_DOMAIN], task;
         /// Choose the groups that decide about its placement; one at most.
@@ -296,11 +298,11 @@ class! {
         /// Fail with the reason if the operation is not allowed now.
         fn assert_operation_valid(self: Ref<VM>, op: vm_operations) -> Void as read_only ![OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, ONLY_REVERT_SNAPSHOT, PROVISION_ONLY_ALLOWED_ON_TEMPLATE, VM_ASSIGNED_TO_SNAPSHOT_SCHEDULE, VM_CANNOT_DELETE_DEFAULT_TEMPLATE], task;
         /// Drop what was kept of a measured figure.
-        fn forget_data_source_archives(self: Ref<VM>, data_source: String) -> Void as vm_admin, task;
+        fn forget_data_source_archives(self: Ref<VM>, data_source: String) -> Void as vm_admin ![INVALID_VALUE], task;
         /// Read the latest value of one measured figure.
-        fn query_data_source(self: Ref<VM>, data_source: String) -> Float as read_only, task;
+        fn query_data_source(self: Ref<VM>, data_source: String) -> Float as read_only ![INVALID_VALUE, VM_BAD_POWER_STATE], task;
         /// Start to keep a measured figure.
-        fn record_data_source(self: Ref<VM>, data_source: String) -> Void as vm_admin, task;
+        fn record_data_source(self: Ref<VM>, data_source: String) -> Void as vm_admin ![INVALID_VALUE, VALUE_NOT_SUPPORTED], task;
         /// List the measured figures that can be asked for.
         fn get_data_sources(self: Ref<VM>) -> Set<Record<data_source>> as read_only, task;
         /// Its record as it was at its last start.
@@ -365,7 +367,7 @@ class! {
         /// Change the number of processors while it runs.
         fn set_VCPUs_number_live(self: Ref<VM>, nvcpu: Int) -> Void as vm_admin ![OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION, INVALID_VALUE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Move it to another host of the pool while it runs.
-        fn pool_migrate(vm: Ref<VM>, host: Ref<host>, options: Map<String, String>) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, VM_IS_TEMPLATE, OPERATION_NOT_ALLOWED, VM_BAD_POWER_STATE], task;
+        fn pool_migrate(vm: Ref<VM>, host: Ref<host>, options: Map<String, String>) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, VM_IS_TEMPLATE, OPERATION_NOT_ALLOWED, VM_BAD_POWER_STATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, VM_HVM_REQUIRED, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, VM_MIGRATE_FAILED], task;
         /// Bring a suspended machine back on that host.
         fn resume_on(vm: Ref<VM>, host: Ref<host>, start_paused: Bool, force: Bool = false) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_READONLY, VM_HAS_NO_SUSPEND_VDI, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, SUSPEND_IMAGE_NOT_ACCESSIBLE, VM_REQUIRES_VUSB, NETWORK_SRIOV_INSUFFICIENT_CAPACITY], task;
         /// Bring a suspended machine back on a host that fits.

@@ -2,6 +2,7 @@
 
 mod copies;
 mod groups;
+mod insides;
 mod lifecycle;
 mod memory;
 mod observed;

@@ -51,6 +51,8 @@ fn calls(site: &Site, vm: Ref) -> Vec<(&'static str, &'static str, Vec<Value>)> 
         ("changing_VCPUs", "VM.set_VCPUs_max", vec![this(), bytes(VM::VCPUs_max)]),
         ("changing_VCPUs_live", "VM.set_VCPUs_number_live", vec![this(), Value::Int(1)]),
         ("changing_NVRAM", "VM.set_NVRAM", vec![this(), Value::empty_map()]),
+        ("pool_migrate", "VM.pool_migrate", vec![this(), Value::Ref(site.host), Value::empty_map()]),
+        ("call_plugin", "VM.call_plugin", vec![this(), text("none"), text("f"), Value::empty_map()]),
         ("send_sysrq", "VM.send_sysrq", vec![this(), text("h")]),
         ("send_trigger", "VM.send_trigger", vec![this(), text("nmi")]),
     ]
