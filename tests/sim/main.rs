@@ -138,6 +138,18 @@ async fn what_was_done_and_not_reported_is_reported_and_not_done_again() {
 }
 
 #[tokio::test]
+async fn a_record_that_was_reset_is_put_right_by_what_is_seen() {
+    let house = House::new(6).await;
+    let vm = house.machine("restart", &[]).await;
+    house.done("VM.start", vec![vm.into(), false.into(), false.into()]).await;
+    let domid = house.domid(vm);
+    house.call("VM.power_state_reset", vec![vm.into()]).await;
+    house.until("it is seen again", |view| view.find::<VM>(vm).expect("there").get(VM::power_state) == "Running").await;
+    assert_eq!(house.domid(vm), domid, "nobody started it anew");
+    house.assert_converged("a reset").await;
+}
+
+#[tokio::test]
 async fn a_killed_server_leaves_its_machines_running() {
     let mut house = House::new(2).await;
     let vm = house.machine("restart", &[]).await;

@@ -190,7 +190,8 @@ pub fn rebooted(draft: &mut Draft, ended: &Ended) -> Answer {
     Ok(Value::Void)
 }
 
-/// `VM.power_state_reset`: the record says Halted, whatever the hypervisor does. For hosts that do not come back.
+/// `VM.power_state_reset`: the record says Halted, whatever the hypervisor does. For hosts that do not come back: a
+/// machine that still runs is seen to, and its record says so again.
 pub fn power_state_reset(draft: &mut Draft, call: &Call) -> Answer {
     let vm = call.reference(0);
     permit(draft, vm, "power_state_reset")?;
