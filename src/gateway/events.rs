@@ -120,7 +120,7 @@ fn decoded(text: &str) -> String {
 }
 
 fn refuse(error: &ApiError) -> Response<Body> {
-    let body = serde_json::json!({"error": error.code, "params": error.params}).to_string();
+    let body = serde_json::json!({"error": error.code, "params": &*error.params}).to_string();
     let mut response = respond("application/json", body.into_bytes(), Noted::default());
     let busy = error.code == "OPERATION_NOT_ALLOWED";
     *response.status_mut() = match error.code {

@@ -12,6 +12,7 @@
 
 mod checkpoint;
 mod insert;
+mod migrations;
 mod reader;
 
 pub use reader::{BadRow, LogReader, PAGE_ROWS_MAX};
@@ -58,8 +59,7 @@ impl SqliteLog {
     async fn of(folder: Arc<Folder>) -> Result<SqliteLog, StorageError> {
         let file = file_of(folder.path());
         let mut connection = connect(&file).await?;
-        let migrated = sqlx::migrate!("./migrations").run(&mut connection).await;
-        migrated.map_err(|error| StorageError(format!("cannot prepare {}: {error}", file.display())))?;
+        migrations::run(&mut connection, folder.path()).await?;
         let checkpoints = Checkpoints::start(connect(&file).await?);
         let reader = LogReader::of(&file);
         Ok(SqliteLog { folder, connection: Some(connection), unsettled: false, reader, checkpoints })
