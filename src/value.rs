@@ -494,6 +494,11 @@ pub trait Encode {
     fn name(&mut self, name: &str);
     fn end_struct(&mut self);
 
+    /// The name of a field of the model: nothing in it needs escaping on any wire.
+    fn field(&mut self, name: &'static str) {
+        self.name(name);
+    }
+
     fn reference(&mut self, value: Ref) {
         value.with_text(|text| self.text(text));
     }

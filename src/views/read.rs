@@ -215,7 +215,7 @@ impl<'a> ReadView<'a> {
             if field.flags.internal || field.flags.secret || object.record[index] == Value::Absent || !wanted(index) {
                 continue;
             }
-            out.name(field.name);
+            out.field(field.name);
             if *self.scope != Scope::All || field.flags.volatile {
                 out.value(&self.field(class, index, object));
             } else if MODEL.far(class, index).is_some() {

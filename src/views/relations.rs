@@ -78,9 +78,40 @@ impl Referrers {
 
 /// The index itself: cheap to clone, shares structure.
 #[derive(Clone, Default)]
-pub struct Relations(
-    imbl::GenericHashMap<(FieldId, Ref), Referrers, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>,
-);
+pub struct Relations {
+    referrers: Index,
+    /// Through which fields anything was ever referred to: most far sides are empty everywhere, and a record has many.
+    used: Arc<Used>,
+}
+
+type Index =
+    imbl::GenericHashMap<(FieldId, Ref), Referrers, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>;
+
+/// A bit for each field that holds references.
+#[derive(Clone, Default)]
+struct Used(Vec<u64>);
+
+impl Used {
+    /// Where a field's bit is. No class has more fields than this leaves room for.
+    fn place(field: FieldId) -> (usize, u64) {
+        const FIELDS_MAX: usize = 256;
+        let at = field.0 as usize * FIELDS_MAX + usize::from(field.1);
+        (at / 64, 1 << (at % 64))
+    }
+
+    fn has(&self, field: FieldId) -> bool {
+        let (word, bit) = Used::place(field);
+        self.0.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+
+    fn note(&mut self, field: FieldId) {
+        let (word, bit) = Used::place(field);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= bit;
+    }
+}
 
 impl Relations {
     /// The index of all references at once: field, target, holder.
@@ -88,13 +119,16 @@ impl Relations {
         references.sort_unstable();
         references.dedup();
         let groups = references.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
-        Relations(groups.map(|group| ((group[0].0, group[0].1), Referrers::of(group))).collect())
+        let referrers = groups.map(|group| ((group[0].0, group[0].1), Referrers::of(group))).collect();
+        let mut used = Used::default();
+        references.iter().for_each(|(field, _, _)| used.note(*field));
+        Relations { referrers, used: Arc::new(used) }
     }
 
     /// All references: field, target, holder; sorted.
     pub fn all(&self) -> Vec<(FieldId, Ref, Ref)> {
         let mut all = Vec::new();
-        for (field, target) in self.0.keys() {
+        for (field, target) in self.referrers.keys() {
             self.each(*field, *target, |holder| all.push((*field, *target, holder)));
         }
         all.sort_unstable();
@@ -102,22 +136,28 @@ impl Relations {
     }
 
     pub fn add(&mut self, field: FieldId, target: Ref, holder: Ref) {
-        let referrers = match self.0.remove(&(field, target)) {
+        let referrers = match self.referrers.remove(&(field, target)) {
             Some(referrers) => referrers.with(holder),
             None => Referrers::One(holder),
         };
-        self.0.insert((field, target), referrers);
+        self.referrers.insert((field, target), referrers);
+        if !self.used.has(field) {
+            Arc::make_mut(&mut self.used).note(field);
+        }
     }
 
     pub fn remove(&mut self, field: FieldId, target: Ref, holder: Ref) {
-        if let Some(left) = self.0.remove(&(field, target)).and_then(|referrers| referrers.without(holder)) {
-            self.0.insert((field, target), left);
+        if let Some(left) = self.referrers.remove(&(field, target)).and_then(|referrers| referrers.without(holder)) {
+            self.referrers.insert((field, target), left);
         }
     }
 
     /// Calls `each` with every object whose `field` refers to `target`, in order.
     pub fn each(&self, field: FieldId, target: Ref, mut each: impl FnMut(Ref)) {
-        match self.0.get(&(field, target)) {
+        if !self.used.has(field) {
+            return;
+        }
+        match self.referrers.get(&(field, target)) {
             None => {}
             Some(Referrers::One(one)) => each(*one),
             Some(Referrers::Few(few)) => few.iter().copied().for_each(each),

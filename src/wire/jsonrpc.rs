@@ -347,12 +347,26 @@ impl Encode for JsonWriter<'_> {
     fn end_struct(&mut self) {
         self.out.push(b'}');
     }
+
+    fn field(&mut self, name: &'static str) {
+        self.next();
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
 }
 
 /// Appends a string with its quotation marks.
 fn escape(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    // Nearly every text is plain, and finding that out without a branch a byte is several times as fast.
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    if !bytes.iter().fold(false, |found, byte| found | special(*byte)) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut written = 0;
     for (at, byte) in bytes.iter().enumerate() {
         if *byte >= 0x20 && !matches!(byte, b'"' | b'\\') {

@@ -15,7 +15,7 @@ impl Connection {
     pub async fn open(address: &str) -> Connection {
         let stream = TcpStream::connect(address).await.expect("the server listens");
         stream.set_nodelay(true).expect("a TCP socket");
-        Connection { stream, buffer: vec![0; 64 * 1024] }
+        Connection { stream, buffer: vec![0; 16 * 1024] }
     }
 
     /// Sends a request and reads its answer whole; returns where the body lies in the buffer.
