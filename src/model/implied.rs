@@ -283,6 +283,14 @@ fn make(
     }
 }
 
+const RECORDS_WHERE: &[&str] = &[
+    "Answer the objects for which an expression is true, with all their fields. An expression is `true`, `false`,",
+    "`VALUE = VALUE` or `VALUE contains VALUE`, where a value is a text in double or single quotes, or `field` and the",
+    "name of a field in quotes: `field \"name_label\" = \"web\"`. They are joined by `and` and `or`, which bind alike and",
+    "from left to right, by parentheses, and by `not`, which reaches as far to the right as it can. Values compare as",
+    "text; `contains` asks for a member of a set, a key of a map, or a part of a text. INVALID_VALUE says what is wrong.",
+];
+
 /// What an implied message does, and what it raises beside the HANDLE_INVALID of every reference that leads nowhere.
 fn described(class: &'static Class, implied: Implied) -> (&'static [&'static str], &'static [&'static str]) {
     let of = |what: &'static str, field: usize| -> &'static [&'static str] {
@@ -300,10 +308,10 @@ fn described(class: &'static Class, implied: Implied) -> (&'static [&'static str
         Implied::GetRecord => (&["Answer all fields of an object."], &[]),
         Implied::GetAll => (&["List all objects."], &[]),
         Implied::GetAllRecords => (&["Answer all objects with all their fields."], &[]),
-        Implied::GetAllWhere => (&["List the objects for which the expression is true."], &["INVALID_VALUE"]),
-        Implied::GetAllRecordsWhere => {
-            (&["Answer the objects for which the expression is true, with all their fields."], &["INVALID_VALUE"])
+        Implied::GetAllWhere => {
+            (&["List the objects for which an expression is true: see `get_all_records_where`."], &["INVALID_VALUE"])
         }
+        Implied::GetAllRecordsWhere => (RECORDS_WHERE, &["INVALID_VALUE"]),
         Implied::Create => (&["Make an object from the fields given; what is left out has its default."], &[]),
         Implied::Destroy => (&["Remove an object."], &[]),
     }

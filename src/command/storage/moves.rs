@@ -120,6 +120,7 @@ pub fn reverted(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
 mod tests {
     use super::super::tests::{Lab, lab};
     use crate::command::operation::Facts;
+    use crate::command::vm::placement::assert_disks_free;
     use crate::model::{ClassId, SR, VBD, VDI, VM};
     use crate::value::{Ref, Value};
 
@@ -146,6 +147,24 @@ mod tests {
         assert_eq!(lab.bench.view.find::<VDI>(snapshot).expect("there").get(VDI::snapshot_of), new);
         let sizes = |sr: Ref| lab.bench.view.find::<SR>(sr).expect("there").get(SR::virtual_allocation);
         assert_eq!((sizes(lab.disks), sizes(to)), (100, 100), "the snapshot stays where it is");
+    }
+
+    #[test]
+    fn no_machine_starts_with_a_disk_that_is_about_to_be_another() {
+        let mut lab = lab();
+        let to = lab.repository("lvm", "device");
+        for message in ["VDI.pool_migrate", "VDI.destroy", "VDI.snapshot"] {
+            let (disk, vm) = (lab.disk(100), lab.machine("Halted"));
+            lab.device(vm, disk, "Disk", "RW", "0").expect("made");
+            let free = |lab: &Lab| assert_disks_free(&lab.bench.view, vm).map_err(|error| error.code);
+            assert_eq!(free(&lab), Ok(()));
+            let args = vec![disk.into(), to.into(), Value::empty_map()];
+            let args = if message == "VDI.pool_migrate" { args } else { vec![disk.into()] };
+            let task = lab.bench.call(message, args).expect("begun").as_ref();
+            assert_eq!(free(&lab), Err("OTHER_OPERATION_IN_PROGRESS"), "{message}");
+            lab.bench.complete(task, Facts::default()).expect("done");
+            assert_eq!(free(&lab), Ok(()), "{message}");
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! chosen. Reads one view; decides nothing but the place.
 
 use super::{boot, memory};
+use crate::command::attach;
 use crate::command::device::usb;
 use crate::command::network::{sriov, vif as interface};
 use crate::command::storage::vbd;
 use crate::error::{ApiError, codes};
-use crate::model::{PBD, PIF, SR, VBD, VDI, VIF, VM, host, host_metrics, network};
+use crate::model::{ClassId, PBD, PIF, SR, VBD, VDI, VIF, VM, host, host_metrics, network};
 use crate::value::Ref;
 use crate::views::{Object, View};
 use std::cmp::Reverse;
@@ -115,11 +116,15 @@ fn networks_are_reachable(view: &View, machine: &Object, on: Ref) -> Result<(), 
     Ok(())
 }
 
-/// What keeps a machine from having its disks, on whatever host: somebody else writes them, or they cannot be written.
+/// What keeps a machine from having its disks, on whatever host: somebody else writes them, they cannot be written, or
+/// they are about to be others: moved, written over, or gone.
 pub fn assert_disks_free(view: &View, vm: Ref) -> Result<(), ApiError> {
     for vbd in view.far(VM::VBDs, vm) {
         let Some(device) = view.find::<VBD>(vbd) else { continue };
         let Some(disk) = view.find::<VDI>(device.get(VBD::VDI)) else { continue };
+        if let Some((task, operation)) = attach::holder(ClassId::VDI, disk, &["copy"]) {
+            return Err(attach::busy(ClassId::VDI, disk, operation, task));
+        }
         vbd::check_sharing(view, vbd, disk, device.get(VBD::mode), "attach")?;
     }
     Ok(())
