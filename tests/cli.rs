@@ -266,3 +266,18 @@ fn the_server_begins_anew_in_the_same_process_and_ends_when_told() {
     let server = &mut session.server;
     server::wait_for("the process ends", server::ANSWER_MAX, || (!server.runs()).then_some(()));
 }
+
+#[test]
+fn coverage_is_counted_for_people_and_for_programs() {
+    let output = program().args(["model", "--coverage"]).output().expect("the program starts");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let vm = text.lines().find(|line| words(line).first() == Some(&"VM")).expect("a line a class");
+    let output = program().args(["model", "--coverage", "--json"]).output().expect("the program starts");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let class = json["classes"].as_array().and_then(|all| all.iter().find(|class| class["class"] == "VM"));
+    let class = class.expect("the class");
+    let counts = ["fields", "messages", "working", "refused"].map(|name| class[name].to_string());
+    assert_eq!(words(vm)[1..5], counts.each_ref().map(String::as_str));
+    assert_eq!(json["published"]["classes"], 72);
+    assert_eq!(json["published"]["fields"], 922);
+}

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod client;
 pub mod model;
 pub mod past;
+pub mod reference;
 pub mod render;
 pub mod serve;
 pub mod serve_past;
@@ -32,7 +33,7 @@ pub enum Command {
     /// Look into the log, whether a server is using it or not.
     #[command(subcommand)]
     Log(LogCommand),
-    /// Print the data model as JSON.
+    /// Print the data model as JSON, or how much of it works.
     Model(model::ModelArgs),
 }
 

@@ -1,8 +1,9 @@
-//! The messages that answer `NOT_IMPLEMENTED`, and why. A message that is
-//! neither implied, nor bound, nor listed here fails a test: nothing is left
-//! out by accident.
+//! The messages that answer `NOT_IMPLEMENTED`, and why; and what becomes of
+//! every message. One that is neither implied, nor bound, nor listed here
+//! fails a test: nothing is left out by accident.
 
-use crate::model::{Implied, Message};
+use crate::model::export::Status;
+use crate::model::{Implied, Lifecycle, Message};
 
 /// A reason, and the messages that it keeps from being served: one by name, or all that a class declares.
 pub struct Refused {
@@ -104,14 +105,75 @@ pub const REFUSED: &[Refused] = &[
         why: "the database is the log, which needs no copies on disks of machines",
         messages: &["SR.enable_database_replication", "VDI.open_database"],
     },
-    Refused { why: "removed from the published model", messages: &["VMPP.*"] },
 ];
+
+/// What has code that looks at the arguments, and then always says no: with the error that tells clients most.
+pub const CHECKED: &[Refused] = &[
+    Refused { why: "one server has one pool", messages: &["pool.join", "pool.join_force"] },
+    Refused {
+        why: "no guest or host of ours has plug-ins, and none runs another system's set-up",
+        messages: &["VM.call_plugin", "VM.call_host_plugin", "VM.sysprep", "host.call_plugin", "host.call_extension"],
+    },
+    Refused { why: "no guest agent holds its disks still any more", messages: &["VM.snapshot_with_quiesce"] },
+];
+
+/// Whether an entry of a list means the message: by its name, or by its class as `VM.*`.
+fn means(listed: &str, full_name: &str) -> bool {
+    let class = full_name.split_once('.').map(|(class, _)| class);
+    listed == full_name || listed.strip_suffix(".*").is_some_and(|all| Some(all) == class)
+}
 
 /// Why a message is refused, if it is.
 pub fn why(full_name: &str) -> Option<&'static str> {
-    let class = full_name.split_once('.').map(|(class, _)| class).unwrap_or_default();
-    let meant = |listed: &&&str| **listed == full_name || listed.strip_suffix(".*") == Some(class);
-    REFUSED.iter().find(|refused| refused.messages.iter().any(|listed| meant(&listed))).map(|refused| refused.why)
+    let refused =
+        REFUSED.iter().chain(CHECKED).find(|refused| refused.messages.iter().any(|listed| means(listed, full_name)));
+    refused.map(|refused| refused.why)
+}
+
+/// Served by the gateway, which asks others than the writer.
+pub const GATEWAY: &[&str] = &[
+    "session.login_with_password",
+    "session.slave_local_login_with_password",
+    "session.change_password",
+    "user.set_password",
+    "host.dmesg",
+    "host.dmesg_clear",
+    "host.get_log",
+    "host.get_server_certificate",
+    "host.install_server_certificate",
+    "host.refresh_server_certificate",
+    "host.reset_server_certificate",
+    "host.emergency_reset_server_certificate",
+    "host.restart_agent",
+    "host.shutdown_agent",
+    "subscription.poll",
+    "subscription.test",
+    "VM.get_power_state_history",
+    "event.*",
+    "log.*",
+];
+
+/// Whether some code answers the message.
+fn is_bound(message: &Message) -> bool {
+    (message.implied.is_some() && !makes_nothing(message))
+        || super::handler(message).is_some()
+        || super::reader(message).is_some()
+        || GATEWAY.iter().any(|listed| means(listed, message.full_name))
+}
+
+/// What becomes of a message: the one place that knows.
+pub fn status(message: &Message) -> Status {
+    match why(message.full_name) {
+        _ if message.lifecycle == Lifecycle::Removed => Status::Refused("it was taken out of the XenAPI"),
+        Some(why) => Status::Refused(why),
+        None if is_bound(message) => Status::Works,
+        None => Status::Refused("not served yet"),
+    }
+}
+
+/// Whether a call of the message can succeed.
+pub fn works(message: &Message) -> bool {
+    status(message) == Status::Works
 }
 
 /// Whether a message would make an object of a class that is refused whole: it would do nothing.
@@ -122,48 +184,15 @@ pub fn makes_nothing(message: &Message) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClassId, Lifecycle, MODEL};
-
-    /// Served by the gateway, which asks others than the writer.
-    const ELSEWHERE: [&str; 17] = [
-        "subscription.poll",
-        "subscription.test",
-        "session.login_with_password",
-        "session.slave_local_login_with_password",
-        "session.change_password",
-        "user.set_password",
-        "host.dmesg",
-        "host.dmesg_clear",
-        "host.get_log",
-        "host.get_server_certificate",
-        "host.install_server_certificate",
-        "host.refresh_server_certificate",
-        "host.reset_server_certificate",
-        "host.emergency_reset_server_certificate",
-        "host.restart_agent",
-        "host.shutdown_agent",
-        "VM.get_power_state_history",
-    ];
-
-    /// Classes whose messages are not all decided on yet.
-    const OPEN: &[ClassId] = &[ClassId::log];
-
-    fn is_bound(message: &crate::model::Message) -> bool {
-        message.implied.is_some()
-            || crate::command::handler(message).is_some()
-            || crate::command::reader(message).is_some()
-            || message.class == ClassId::event
-            || ELSEWHERE.contains(&message.full_name)
-    }
+    use crate::model::MODEL;
 
     #[test]
     fn every_message_is_served_or_refused_for_a_reason() {
-        let open = |message: &crate::model::Message| OPEN.contains(&message.class);
         let forgotten: Vec<&str> = MODEL
             .messages
             .iter()
             .filter(|message| message.lifecycle != Lifecycle::Removed && !is_bound(message))
-            .filter(|message| why(message.full_name).is_none() && !open(message))
+            .filter(|message| why(message.full_name).is_none())
             .map(|message| message.full_name)
             .collect();
         assert!(forgotten.is_empty(), "neither served nor refused: {forgotten:?}");
@@ -179,6 +208,23 @@ mod tests {
                     assert!(!is_bound(message), "{listed} is served");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_refused_after_checks_has_code() {
+        for listed in CHECKED.iter().flat_map(|refused| refused.messages) {
+            let message = MODEL.message(listed).unwrap_or_else(|| panic!("{listed} is no message"));
+            assert!(is_bound(message), "{listed}");
+        }
+    }
+
+    #[test]
+    fn what_was_removed_has_no_code() {
+        let removed = MODEL.messages.iter().filter(|message| message.lifecycle == Lifecycle::Removed);
+        for message in removed {
+            assert!(crate::command::handler(message).is_none(), "{}", message.full_name);
+            assert!(crate::command::reader(message).is_none(), "{}", message.full_name);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Gateway {
         }
         let unknown = || codes::MESSAGE_METHOD_UNKNOWN(&request.method);
         let message = MODEL.message(name).filter(|message| !background || message.task).ok_or_else(unknown)?;
-        if message.lifecycle == Lifecycle::Removed && command::handler(message).is_none() && message.implied.is_none() {
+        if message.lifecycle == Lifecycle::Removed {
             return Err(codes::MESSAGE_REMOVED());
         }
         check_count(message, &request)?;
@@ -238,19 +238,7 @@ impl Caller {
 
 /// Every message that answers. No `Async.` forms: clients take what stands before the first dot for a class.
 pub fn list_methods() -> impl Iterator<Item = &'static str> {
-    MODEL.messages.iter().filter(|message| answers(message)).map(|message| message.full_name)
-}
-
-/// Whether a message does something, here or in a family of `command`.
-fn answers(message: &Message) -> bool {
-    use super::subscriptions::{POLL, TEST};
-    const HERE: [&str; 5] = [CHANGE_PASSWORD, SET_PASSWORD, POWER_STATES, POLL, TEST];
-    let here = matches!(message.class, ClassId::event | ClassId::log)
-        || message.no_session
-        || HERE.contains(&message.full_name)
-        || local::SERVED.contains(&message.full_name);
-    let implied = message.implied.is_some() && !command::refused::makes_nothing(message);
-    here || implied || command::handler(message).is_some() || command::reader(message).is_some()
+    MODEL.messages.iter().filter(|message| command::refused::works(message)).map(|message| message.full_name)
 }
 
 /// Whether a message changes more than who is logged in.

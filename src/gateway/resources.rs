@@ -40,7 +40,8 @@ async fn healthz(State(gateway): State<Gateway>) -> Response<Body> {
 }
 
 async fn model() -> Response<Body> {
-    respond("application/json", crate::model::export::export(&[]).to_string().into_bytes(), Noted::default())
+    let model = crate::model::export::export(&[], crate::command::refused::status);
+    respond("application/json", model.to_string().into_bytes(), Noted::default())
 }
 
 async fn errors() -> Response<Body> {

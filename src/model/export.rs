@@ -7,17 +7,37 @@ use super::{
 };
 use serde_json::{Map, Value as Json, json};
 
+/// What becomes of a message here. The tables do not know: who serves messages tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    Works,
+    /// Answered with an error, and why.
+    Refused(&'static str),
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Works => "works",
+            Status::Refused(_) => "refused",
+        }
+    }
+}
+
+/// Tells what becomes of a message.
+pub type Served = fn(&Message) -> Status;
+
 /// All classes, or those named.
-pub fn export(only: &[super::ClassId]) -> Json {
+pub fn export(only: &[super::ClassId], served: Served) -> Json {
     let chosen = CLASSES.iter().filter(|class| only.is_empty() || only.contains(&class.id));
     json!({
         "api_version": format!("{}.{}", API_VERSION.0, API_VERSION.1),
         "product_version": PRODUCT_VERSION,
-        "classes": chosen.map(|class| export_class(class)).collect::<Vec<_>>(),
+        "classes": chosen.map(|class| export_class(class, served)).collect::<Vec<_>>(),
     })
 }
 
-fn export_class(class: &Class) -> Json {
+fn export_class(class: &Class, served: Served) -> Json {
     let fields = class.fields.iter().filter(|field| !field.flags.internal);
     let messages = MODEL.messages.iter().filter(|message| message.class == class.id);
     json!({
@@ -27,7 +47,7 @@ fn export_class(class: &Class) -> Json {
         "extension": class.flags.extension,
         "enums": class.enums.iter().map(|def| export_enum(def)).collect::<Map<_, _>>(),
         "fields": fields.map(export_field).collect::<Vec<_>>(),
-        "messages": messages.map(export_message).collect::<Vec<_>>(),
+        "messages": messages.map(|message| export_message(message, served)).collect::<Vec<_>>(),
     })
 }
 
@@ -53,10 +73,10 @@ fn export_field(field: &Field) -> Json {
     json
 }
 
-fn export_message(message: &Message) -> Json {
+fn export_message(message: &Message, served: Served) -> Json {
     let session = (!message.no_session).then(|| json!(["session_id", "session ref"]));
     let params = message.params.iter().map(|param| json!([param.name, param.ty.to_string()]));
-    json!({
+    let mut json = json!({
         "name": message.name,
         "doc": text(message.doc),
         "result": message.result.to_string(),
@@ -69,7 +89,13 @@ fn export_message(message: &Message) -> Json {
         "async": message.task,
         "lifecycle": lifecycle(message.lifecycle),
         "extension": message.extension,
-    })
+    });
+    let status = served(message);
+    json["status"] = status.name().into();
+    if let Status::Refused(why) = status {
+        json["reason"] = why.into();
+    }
+    json
 }
 
 /// A documentation comment as one text.
@@ -114,6 +140,10 @@ mod tests {
     use super::*;
     use crate::model::ClassId;
 
+    fn all_work(_: &Message) -> Status {
+        Status::Works
+    }
+
     fn find<'a>(list: &'a Json, key: &str, name: &str) -> &'a Json {
         let list = list.as_array().expect("a list");
         list.iter().find(|entry| entry[key] == name).unwrap_or_else(|| panic!("no {name}"))
@@ -121,7 +151,7 @@ mod tests {
 
     #[test]
     fn it_speaks_like_the_published_model() {
-        let json = export(&[]);
+        let json = export(&[], all_work);
         assert_eq!(json["classes"].as_array().map(Vec::len), Some(CLASSES.len()));
         let vm = find(&json["classes"], "class", "VM");
         let state = find(&vm["fields"], "name", "power_state");
@@ -140,15 +170,15 @@ mod tests {
 
     #[test]
     fn nothing_internal_is_told() {
-        let json = export(&[]).to_string();
+        let json = export(&[], all_work).to_string();
         for class in CLASSES {
-            let told = export(&[class.id]);
+            let told = export(&[class.id], all_work);
             for field in class.fields.iter().filter(|field| field.flags.internal) {
                 let fields = told["classes"][0]["fields"].as_array().expect("a list");
                 assert!(fields.iter().all(|told| told["name"] != field.name), "{}.{}", class.name, field.name);
             }
         }
         assert!(json.len() > 500_000, "it is all there");
-        assert_eq!(export(&[ClassId::VM])["classes"].as_array().map(Vec::len), Some(1));
+        assert_eq!(export(&[ClassId::VM], all_work)["classes"].as_array().map(Vec::len), Some(1));
     }
 }

@@ -227,7 +227,8 @@ fn field_messages(class: &'static Class, index: usize, field: &'static Field, ou
     let writers = field.flags.by.or(class.flags.by).unwrap_or(Roles::pool_admin);
     let this = ("self", Ty::Ref(class.id));
     let mut add = |implied, name: String, params: &[(&'static str, Ty)], result, roles| {
-        out.push(make(class, name, params, result, roles, implied, field.flags.lifecycle));
+        let message = make(class, name, params, result, roles, implied, field.flags.lifecycle);
+        out.push(Message { extension: class.flags.extension || field.flags.extension, ..message });
     };
     if !field.flags.secret {
         add(Implied::Get(index), format!("get_{}", field.name), &[this], field.ty, readers(class));

@@ -31,6 +31,7 @@
 //! ```
 
 pub mod common;
+pub mod coverage;
 pub mod export;
 pub mod implied;
 pub mod protected;

@@ -80,7 +80,6 @@ const PLANS: &[(&str, Planner)] = &[
     }),
     ("VM.add_to_VCPUs_params_live", schedule),
     ("VM.snapshot", disks_standing_still),
-    ("VM.snapshot_with_quiesce", disks_standing_still),
     ("VM.checkpoint", disks_standing_still),
     ("VM.clone", disks),
     ("VM.copy", disks),

@@ -15,6 +15,9 @@ mod subscriptions;
 
 use serde_json::{Value as Json, json};
 use server::Server;
+use std::collections::BTreeSet;
+use xenledger::command::refused::works;
+use xenledger::model::{Lifecycle, MODEL};
 
 #[tokio::test]
 async fn what_is_refused_is_refused_with_its_code_and_changes_nothing() {
@@ -161,4 +164,34 @@ async fn the_logs_of_a_host_are_answered_and_as_async_by_a_task() {
     assert_eq!(server.call("task.get_status", json!([session, task])).await.expect("there"), json!("success"));
     let nowhere = server.call("host.get_log", json!([session, "OpaqueRef:NULL"])).await.expect_err("no host");
     assert_eq!(nowhere.0, "HANDLE_INVALID");
+}
+
+#[tokio::test]
+async fn what_was_removed_says_so() {
+    let server = Server::start().await;
+    let removed = MODEL.messages.iter().filter(|message| message.lifecycle == Lifecycle::Removed);
+    let mut count = 0;
+    for message in removed {
+        let refused = server.call(message.full_name, json!([server.session])).await.expect_err(message.full_name);
+        assert_eq!(refused, ("MESSAGE_REMOVED".to_string(), json!([])), "{}", message.full_name);
+        count += 1;
+    }
+    assert!(count > 80, "only {count} messages are removed");
+}
+
+#[tokio::test]
+async fn the_server_lists_the_messages_that_work() {
+    let server = Server::start().await;
+    let working = MODEL.messages.iter().filter(|message| works(message)).map(|message| message.full_name);
+    let working: BTreeSet<&str> = working.collect();
+    for (method, params) in [("system.listMethods", json!([])), ("host.list_methods", json!([server.session]))] {
+        let listed = server.call(method, params).await.expect("answers");
+        let listed: BTreeSet<&str> = listed.as_array().expect("a list").iter().filter_map(Json::as_str).collect();
+        assert_eq!(listed, working, "{method}");
+    }
+    let refused = MODEL.messages.iter().filter(|message| !works(message) && message.lifecycle != Lifecycle::Removed);
+    for message in refused.filter(|message| message.params.is_empty()) {
+        let answer = server.call(message.full_name, json!([server.session])).await.expect_err(message.full_name);
+        assert_eq!(answer, ("NOT_IMPLEMENTED".to_string(), json!([message.full_name])));
+    }
 }

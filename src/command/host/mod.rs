@@ -21,7 +21,7 @@ use super::device::pci;
 use super::operation::Derived;
 use super::{Call, Completion, Draft, Handler, Reader, Reading, generic};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, Lifecycle, MODEL, PIF, SR, blob, host, host_crashdump, host_metrics};
+use crate::model::{ClassId, MODEL, PIF, SR, blob, host, host_crashdump, host_metrics};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -381,8 +381,8 @@ fn empty_map(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
 }
 
 fn list_methods(_reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
-    let live = MODEL.messages.iter().filter(|message| message.lifecycle != Lifecycle::Removed);
-    Ok(Value::set(live.map(|message| Value::from(message.full_name))))
+    let working = MODEL.messages.iter().filter(|message| crate::command::refused::works(message));
+    Ok(Value::set(working.map(|message| Value::from(message.full_name))))
 }
 
 fn management_interface(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {

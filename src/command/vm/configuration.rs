@@ -301,11 +301,6 @@ fn write_bios_strings(draft: &mut Draft, vm: Ref, strings: Map) -> Answer {
     Ok(Value::Void)
 }
 
-/// `VM.set_protection_policy(self, value)`: the policies are gone.
-pub fn set_protection_policy(_: &mut Draft, _: &Call) -> Answer {
-    Err(codes::MESSAGE_REMOVED())
-}
-
 /// `console.create(args)`, `console.destroy(self)`: a machine that runs has one, and no other has.
 pub fn consoles_come_with_domains(_: &mut Draft, _: &Call) -> Answer {
     Err(codes::OPERATION_NOT_ALLOWED("consoles come and go with the machine that runs"))

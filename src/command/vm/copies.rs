@@ -19,7 +19,7 @@ use crate::command::network::address::mac_from;
 use crate::command::operation::{self, Begin, Disk, DiskWork, Ended};
 use crate::command::storage::{disk, sr};
 use crate::command::{Call, Draft};
-use crate::error::{ApiError, codes};
+use crate::error::ApiError;
 use crate::model::{ClassId, SR, VBD, VDI, VIF, VM, VM_guest_metrics, VM_metrics};
 use crate::value::{Ref, Value};
 use crate::views::Object;
@@ -57,13 +57,6 @@ pub fn checkpoint(draft: &mut Draft, call: &Call) -> Answer {
         disks.push(lifecycle::image(draft, &machine)?);
     }
     begin(draft, call, "checkpoint", disks)
-}
-
-/// `VM.snapshot_with_quiesce(vm, new_name)`: no guest of ours has the agent that it took.
-pub fn snapshot_with_quiesce(draft: &mut Draft, call: &Call) -> Answer {
-    let vm = call.reference(0);
-    draft.find::<VM>(vm)?;
-    Err(codes::VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED(vm, "no guest agent does it any more"))
 }
 
 /// The copies that are to be made of a machine's disks, its suspended state among them.
