@@ -66,7 +66,8 @@ pub fn coverage(served: Served, ours: bool) -> Vec<(&'static Class, Counts)> {
     classes.map(|class| (*class, of_class(class, served, ours))).collect()
 }
 
-fn of_class(class: &Class, served: Served, ours: bool) -> Counts {
+/// The counts of one class.
+pub fn of_class(class: &Class, served: Served, ours: bool) -> Counts {
     let fields = class.fields.iter().filter(|field| !field.flags.internal && (ours || !field.flags.extension));
     let mut counts = Counts { fields: fields.count(), ..Counts::default() };
     let messages = MODEL.messages.iter().filter(|message| message.class == class.id && (ours || !message.extension));

@@ -59,15 +59,13 @@ fn facts(class: &Class) -> String {
             fact("Cannot be listed: there is no `get_all`.".into());
         }
     }
-    let all = coverage::coverage(status, true);
-    if let Some((_, counts)) = all.iter().find(|(counted, _)| counted.id == class.id) {
-        let refused = match counts.refused() {
-            0 => "all of them work".to_string(),
-            refused if refused == counts.messages => "all of them refused".to_string(),
-            refused => format!("{} work, {refused} are refused", counts.working),
-        };
-        fact(format!("{} fields and {} messages; {refused}.", counts.fields, counts.messages));
-    }
+    let counts = coverage::of_class(class, status, true);
+    let refused = match counts.refused() {
+        0 => "all of them work".to_string(),
+        refused if refused == counts.messages => "all of them refused".to_string(),
+        refused => format!("{} work, {refused} are refused", counts.working),
+    };
+    fact(format!("{} fields and {} messages; {refused}.", counts.fields, counts.messages));
     out + "\n"
 }
 
