@@ -9,7 +9,7 @@ mod sequences;
 use house::{GIB, House, is_pending, nothing_pending};
 use xenledger::driver::sim::Interference;
 use xenledger::driver::{Driver, Trace};
-use xenledger::model::{VDI, VM, VM_guest_metrics, task};
+use xenledger::model::{SR, VDI, VM, VM_guest_metrics, host, network, task};
 use xenledger::reconcile::plan::{Plan, plan};
 use xenledger::value::{Ref, Value};
 
@@ -41,6 +41,22 @@ const CASES: &[Case] = &[
     Case { message: "VDI.copy", before: &[], after: "Halted" },
     Case { message: "VDI.resize", before: &[], after: "Halted" },
     Case { message: "SR.scan", before: &[], after: "Halted" },
+    Case { message: "SR.update", before: &[], after: "Halted" },
+    Case { message: "SR.create", before: &[], after: "Halted" },
+    Case { message: "VM.clone", before: &[], after: "Halted" },
+    Case { message: "VM.copy", before: &[], after: "Halted" },
+    Case { message: "VM.snapshot", before: &["VM.start"], after: "Running" },
+    Case { message: "VM.checkpoint", before: &["VM.start"], after: "Running" },
+    Case { message: "VM.revert", before: &["VM.snapshot", "VM.start"], after: "Halted" },
+    Case { message: "PBD.unplug", before: &[], after: "Halted" },
+    Case { message: "PBD.plug", before: &["PBD.unplug"], after: "Halted" },
+    Case { message: "VBD.unplug", before: &["VM.start"], after: "Running" },
+    Case { message: "VBD.plug", before: &["VM.start", "VBD.unplug"], after: "Running" },
+    Case { message: "VIF.unplug", before: &["VIF.create", "VM.start"], after: "Running" },
+    Case { message: "VIF.plug", before: &["VIF.create", "VM.start", "VIF.unplug"], after: "Running" },
+    Case { message: "VM.set_memory_dynamic_range", before: &["VM.start"], after: "Running" },
+    Case { message: "VM.set_memory_target_live", before: &["VM.start"], after: "Running" },
+    Case { message: "VM.set_VCPUs_number_live", before: &["VM.start"], after: "Running" },
 ];
 
 fn arguments(house: &House, message: &str, vm: Ref, disk: Ref) -> Vec<Value> {
@@ -64,7 +80,38 @@ fn arguments(house: &House, message: &str, vm: Ref, disk: Ref) -> Vec<Value> {
         "VDI.copy" => vec![disk.into(), house.sr().into(), null.clone(), null],
         "VDI.resize" => vec![disk.into(), Value::Int(2 * GIB)],
         "VDI.destroy" => vec![disk.into()],
-        "SR.scan" => vec![house.sr().into()],
+        "SR.scan" | "SR.update" => vec![house.sr().into()],
+        _ => arguments_of_machine(house, message, vm),
+    }
+}
+
+fn arguments_of_machine(house: &House, message: &str, vm: Ref) -> Vec<Value> {
+    let view = house.view();
+    let first = |list: Vec<Ref>| vec![Value::Ref(list.into_iter().next().expect("there is one"))];
+    match message {
+        "SR.create" => {
+            let here = view.all::<host>().next().expect("a host").reference;
+            let config = Value::map([("location", Value::from("/srv/more"))]);
+            let named = |text: &str| Value::from(text);
+            let kind = [named("more"), named(""), named("file"), named("user"), false.into(), Value::empty_map()];
+            [here.into(), config, Value::Int(0)].into_iter().chain(kind).collect()
+        }
+        "VM.clone" | "VM.checkpoint" => vec![vm.into(), "copy".into()],
+        "VM.snapshot" => vec![vm.into(), "copy".into(), Value::empty_set()],
+        "VM.copy" => vec![vm.into(), "copy".into(), house.sr().into()],
+        "VM.revert" => first(view.far(VM::snapshots, vm)),
+        "PBD.plug" | "PBD.unplug" => first(view.far(SR::PBDs, house.sr())),
+        "VBD.plug" | "VBD.unplug" => first(view.far(VM::VBDs, vm)),
+        "VIF.plug" | "VIF.unplug" => first(view.far(VM::VIFs, vm)),
+        "VIF.create" => {
+            let lan = view.all::<network>().next().expect("a network").reference;
+            let texts =
+                [("VM", vm.to_string()), ("network", lan.to_string()), ("device", "0".into()), ("MAC", "".into())];
+            vec![Value::map(texts.map(|(name, text)| (name, Value::from(text))))]
+        }
+        "VM.set_memory_dynamic_range" => vec![vm.into(), Value::Int(GIB / 2), Value::Int(GIB / 2)],
+        "VM.set_memory_target_live" => vec![vm.into(), Value::Int(GIB / 2)],
+        "VM.set_VCPUs_number_live" => vec![vm.into(), Value::Int(1)],
         _ => vec![vm.into()],
     }
 }
