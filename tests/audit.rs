@@ -81,7 +81,7 @@ fn everything_that_was_tried_is_told_to_those_who_may_know() {
     let audit = text(get(&server, "/audit_log?since=20200101T00:00:00.000Z", &session));
     let line = |what: &str| audit.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {audit}"));
     assert!(line("\"network.set_name_label\"").contains("\"LOCAL_SUPERUSER\" \"root\" \"ALLOWED\" \"OK\" \"API\""));
-    assert!(line("\"network.set_name_label\"").contains(&format!("(\"network\" \"bench\" ")), "{audit}");
+    assert!(line("\"network.set_name_label\"").contains("(\"network\" \"bench\" "), "{audit}");
     assert!(line("\"VM.start\"").contains("\"ALLOWED\" \"ERROR:HANDLE_INVALID\""), "{audit}");
     assert!(line("\"DENIED\"").contains("session.login_with_password"), "{audit}");
     assert!(audit.lines().all(|line| line.starts_with('[') && line.ends_with("))")), "{audit}");

@@ -96,9 +96,12 @@ fn destroy_many(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     Ok(Value::Void)
 }
 
+/// Whether a message passes one filter.
+type Filter = Box<dyn Fn(&Object) -> bool>;
+
 /// `message.destroy_all(filters)`: what fits all of them. `before` and `after` are times, any other is a field's value.
 fn destroy_all(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let mut filters: Vec<Box<dyn Fn(&Object) -> bool>> = Vec::new();
+    let mut filters: Vec<Filter> = Vec::new();
     for (name, value) in call.args[0].as_map() {
         let (wanted, wrong) = (value.as_str().to_string(), || codes::INVALID_VALUE(name, value.as_str()));
         match &**name {

@@ -218,7 +218,7 @@ fn remove_from_roles(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> 
 }
 
 /// The local user that passes. There is no directory to ask about others.
-fn local_user<'v>(view: &'v View, passes: impl Fn(&Object) -> bool) -> Result<&'v Arc<Object>, ApiError> {
+fn local_user(view: &View, passes: impl Fn(&Object) -> bool) -> Result<&Arc<Object>, ApiError> {
     view.all::<user>().find(|held| passes(held)).ok_or_else(codes::AUTH_IS_DISABLED)
 }
 

@@ -150,7 +150,7 @@ impl Gateway {
                 return Ok(Answer::Value(Value::Void));
             }
             ClassId::user if message.full_name == SET_PASSWORD => {
-                command::check_subject(&view, &call)?;
+                command::check_subject(view, &call)?;
                 let (whose, new) = (call.reference(0), call.text(1));
                 self.accounts.set_password(&caller.principal, whose, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));

@@ -200,7 +200,10 @@ fn merged(effects: &[Effect]) -> Vec<Touched<'_>> {
 
 /// What came to and went from the far sides of relations.
 #[derive(Default)]
-struct FarChanges(BTreeMap<(ClassId, Ref, usize), (Vec<Value>, Vec<Value>)>);
+struct FarChanges(BTreeMap<(ClassId, Ref, usize), Moved>);
+
+/// What came, and what went.
+type Moved = (Vec<Value>, Vec<Value>);
 
 impl FarChanges {
     fn of(&self, class: ClassId, reference: Ref, field: usize) -> Option<Delta> {

@@ -68,7 +68,7 @@ impl Feed {
                 }
                 Ok(page)
             }
-            None => self.from_log(after, want, max).await,
+            None => self.page_of_log(after, want, max).await,
         }
     }
 
@@ -81,7 +81,7 @@ impl Feed {
         Ok(page)
     }
 
-    async fn from_log(&self, after: u64, want: &Arc<Want>, max: usize) -> Result<Page, ApiError> {
+    async fn page_of_log(&self, after: u64, want: &Arc<Want>, max: usize) -> Result<Page, ApiError> {
         let head = self.0.ledger.view();
         let rows = self.0.rows.behind(after, past::ROWS).await.map_err(unreadable)?;
         // What is not published yet is not told yet.
