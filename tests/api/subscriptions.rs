@@ -305,16 +305,16 @@ async fn only_its_owner_and_operators_may_use_a_subscription_and_only_they_call_
     let others = subscribe(&server, json!({})).await;
     let own = subscribe(&theirs, json!({"name_label": "mine"})).await;
     for method in ["subscription.poll", "subscription.pause", "subscription.destroy"] {
-        assert_eq!(refused(&theirs, method, &[others.clone()]).await, "RBAC_PERMISSION_DENIED", "{method}");
+        assert_eq!(refused(&theirs, method, std::slice::from_ref(&others)).await, "RBAC_PERMISSION_DENIED", "{method}");
     }
     let aimed = json!({"destination": "https://example.org/hook"});
     assert_eq!(refused(&theirs, "subscription.create", &[aimed]).await, "RBAC_PERMISSION_DENIED");
     let aim = [own.clone(), json!("https://example.org/hook")];
     assert_eq!(refused(&theirs, "subscription.set_destination", &aim).await, "RBAC_PERMISSION_DENIED");
-    ask(&server, "subscription.pause", &[own.clone()]).await;
+    ask(&server, "subscription.pause", std::slice::from_ref(&own)).await;
     ask(&server, "network.create", &[json!({})]).await;
     assert_eq!(poll(&theirs, &own).await["events"], json!([]), "paused");
-    ask(&theirs, "subscription.resume", &[own.clone()]).await;
+    ask(&theirs, "subscription.resume", std::slice::from_ref(&own)).await;
     assert_eq!(poll(&theirs, &own).await["events"].as_array().expect("events").len(), 1, "nothing is lost meanwhile");
     let login = server.call("session.login_with_password", json!(["root", PASSWORD])).await;
     assert!(login.is_ok());
