@@ -114,7 +114,6 @@ pub const CHECKED: &[Refused] = &[
         why: "no guest or host of ours has plug-ins, and none runs another system's set-up",
         messages: &["VM.call_plugin", "VM.call_host_plugin", "VM.sysprep", "host.call_plugin", "host.call_extension"],
     },
-    Refused { why: "no guest agent holds its disks still any more", messages: &["VM.snapshot_with_quiesce"] },
 ];
 
 /// Whether an entry of a list means the message: by its name, or by its class as `VM.*`.
@@ -165,6 +164,7 @@ fn is_bound(message: &Message) -> bool {
 pub fn status(message: &Message) -> Status {
     match why(message.full_name) {
         _ if message.lifecycle == Lifecycle::Removed => Status::Refused("it was taken out of the XenAPI"),
+        _ if message.implied.is_some() && !makes_nothing(message) => Status::Works,
         Some(why) => Status::Refused(why),
         None if is_bound(message) => Status::Works,
         None => Status::Refused("not served yet"),

@@ -63,17 +63,17 @@ class! {
     }
     messages {
         /// Tell nothing for a while; nothing is lost meanwhile.
-        fn pause(self: Ref<subscription>) -> Void as read_only;
+        fn pause(self: Ref<subscription>) -> Void as read_only, extension;
         /// Go on where it was paused or failed.
-        fn resume(self: Ref<subscription>) -> Void as read_only;
+        fn resume(self: Ref<subscription>) -> Void as read_only, extension;
         /// Go on from a token, back or forth; an empty one is the beginning of the log.
-        fn resume_from(self: Ref<subscription>, token: String) -> Void as read_only ![EVENT_FROM_TOKEN_PARSE_FAILURE, EVENTS_LOST];
+        fn resume_from(self: Ref<subscription>, token: String) -> Void as read_only ![EVENT_FROM_TOKEN_PARSE_FAILURE, EVENTS_LOST], extension;
         /// Post an empty batch to the destination now and answer the HTTP status, or why there was none.
-        fn test(self: Ref<subscription>) -> String as read_only;
+        fn test(self: Ref<subscription>) -> String as read_only, extension;
         /// Wait until there is something behind what was acknowledged, at most `timeout` seconds, and answer at most
         /// `max` events with a cursor for `ack`. What is not acknowledged is answered again.
-        fn poll(self: Ref<subscription>, max: Int = 1000, timeout: Float = 0.0) -> EventBatch as read_only ![EVENTS_LOST];
+        fn poll(self: Ref<subscription>, max: Int = 1000, timeout: Float = 0.0) -> EventBatch as read_only ![EVENTS_LOST], extension;
         /// Everything up to the cursor was taken care of; an older cursor than the last one changes nothing.
-        fn ack(self: Ref<subscription>, cursor: String) -> Void as read_only ![EVENT_FROM_TOKEN_PARSE_FAILURE, EVENTS_LOST];
+        fn ack(self: Ref<subscription>, cursor: String) -> Void as read_only ![EVENT_FROM_TOKEN_PARSE_FAILURE, EVENTS_LOST], extension;
     }
 }
