@@ -7,6 +7,7 @@ mod every;
 mod furnish;
 mod http;
 mod local;
+mod objects;
 mod past;
 mod reference;
 mod roles;
