@@ -147,6 +147,7 @@ pub const GATEWAY: &[&str] = &[
     "host.shutdown_agent",
     "subscription.poll",
     "subscription.test",
+    "task.wait",
     "VM.get_power_state_history",
     "event.*",
     "log.*",

@@ -13,7 +13,7 @@ use super::draft::Fields;
 use super::operation::Derived;
 use super::{Call, Completion, Draft, Handler, Reader, generic};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, Roles, host, session, task};
+use crate::model::{ClassId, Roles, host, session, subscription, task};
 use crate::value::{Map, Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -29,6 +29,7 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("task.create", create),
     ("task.cancel", cancel),
     ("task.destroy", destroy),
+    ("task.set_notify", set_notify),
     ("task.set_status", set_status),
     ("task.set_progress", set_progress),
     ("task.set_result", set_result),
@@ -124,6 +125,20 @@ fn destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     } else {
         draft.delete::<task>(held.reference);
     }
+    Ok(Value::Void)
+}
+
+/// Only to a subscription that the caller may use.
+fn set_notify(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = own(draft, call)?;
+    let told = call.reference(1);
+    if !told.is_null() {
+        let whose = draft.find::<subscription>(told)?;
+        if !super::subscription::may_use(&whose, &draft.principal.name, draft.principal.roles) {
+            return Err(codes::RBAC_PERMISSION_DENIED("task.set_notify/any", "the subscription is somebody else's"));
+        }
+    }
+    draft.set(held.reference, task::notify, told);
     Ok(Value::Void)
 }
 

@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::past::POWER_STATES;
+use super::waits::TASK_WAIT;
 use super::{Gateway, Peer, local};
 use crate::command::{self, Call, Command, Intent, Principal, Reading};
 use crate::error::{ApiError, codes};
@@ -137,6 +138,7 @@ impl Gateway {
         }
         match message.class {
             ClassId::event => return self.event(call, &caller, noted).await,
+            ClassId::task if message.full_name == TASK_WAIT => return self.task_wait(&call, &caller).await,
             ClassId::subscription => {
                 if let Some(answer) = self.subscription(&call, &caller).await {
                     return answer;

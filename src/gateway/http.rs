@@ -26,6 +26,8 @@ const ANSWER_USUAL: usize = 4096;
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 /// The longest id that a client may give a call, in bytes.
 const REQUEST_ID_MAX: usize = 128;
+/// Names a subscription.
+const NOTIFY: HeaderName = HeaderName::from_static("x-xenapi-notify");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const POSITION: HeaderName = HeaderName::from_static("x-xenledger-position");
 
@@ -62,7 +64,10 @@ async fn xml_rpc(
     let mut out = Vec::with_capacity(ANSWER_USUAL);
     let mut noted = Noted::default();
     match xmlrpc::parse(&body) {
-        Ok(call) => answer(&gateway, peer, request_id(&headers), call, &mut noted, &mut out).await,
+        Ok(call) => {
+            let call = Asked { call, notify: notify(&headers) };
+            answer(&gateway, peer, request_id(&headers), call, &mut noted, &mut out).await
+        }
         Err(malformed) => malformed.answer(&mut out),
     }
     respond("text/xml", out, noted)
@@ -82,7 +87,10 @@ async fn json_rpc(
     let mut out = Vec::with_capacity(ANSWER_USUAL);
     let mut noted = Noted::default();
     match jsonrpc::parse(&body) {
-        Ok(jsonrpc::Request::Single(call)) => answer(&gateway, peer, id, call, &mut noted, &mut out).await,
+        Ok(jsonrpc::Request::Single(call)) => {
+            let call = Asked { call, notify: notify(&headers) };
+            answer(&gateway, peer, id, call, &mut noted, &mut out).await
+        }
         Ok(jsonrpc::Request::Batch(calls)) => batch(&gateway, peer, id, calls, &mut noted, &mut out).await,
         Err(malformed) => malformed.answer(&mut out),
     }
@@ -106,7 +114,7 @@ async fn batch(
         // Each call of a batch is a call of its own: one id would give all of them the first one's answer.
         let id = if id.is_empty() { id.clone() } else { Arc::from(format!("{id}/{nth}")) };
         match call {
-            Ok(call) => answer(gateway, peer.clone(), id, call, noted, &mut one).await,
+            Ok(call) => answer(gateway, peer.clone(), id, Asked { call, notify: None }, noted, &mut one).await,
             Err(malformed) => malformed.answer(&mut one),
         }
         answers.push(one);
@@ -114,9 +122,20 @@ async fn batch(
     jsonrpc::join(out, answers.iter().map(Vec::as_slice));
 }
 
-async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, call: wire::Call, noted: &mut Noted, out: &mut Vec<u8>) {
-    let wire::Call { method, params, reply } = call;
-    let served = gateway.serve(Request { method, params, peer, id }, noted).await;
+/// A call, and the subscription that its task's end is to be told to.
+struct Asked {
+    call: wire::Call,
+    notify: Option<String>,
+}
+
+async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, asked: Asked, noted: &mut Noted, out: &mut Vec<u8>) {
+    let wire::Call { method, params, reply } = asked.call;
+    let background = method.starts_with("Async.");
+    let request = Request { method, params, peer, id };
+    let served = match asked.notify.filter(|_| background) {
+        Some(subscription) => gateway.serve_notified(request, &subscription, noted).await,
+        None => gateway.serve(request, noted).await,
+    };
     gateway.counts.answered(served.is_ok());
     write(&reply, served, out);
 }
@@ -146,6 +165,10 @@ pub(super) async fn read_at_most(body: Body, most: usize) -> Result<Bytes, Statu
         Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
         Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
     }
+}
+
+fn notify(headers: &HeaderMap) -> Option<String> {
+    headers.get(NOTIFY)?.to_str().ok().map(str::to_string)
 }
 
 fn request_id(headers: &HeaderMap) -> Arc<str> {

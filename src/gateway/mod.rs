@@ -27,6 +27,7 @@ pub mod past;
 pub mod resources;
 pub mod stream;
 pub mod subscriptions;
+pub mod waits;
 
 use crate::auth::Accounts;
 pub use crate::auth::Peer;

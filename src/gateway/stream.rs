@@ -47,6 +47,7 @@ impl Gateway {
             "next" => self.event_next(caller).await,
             "register" => self.event_register(&call, caller),
             "unregister" => self.event_unregister(&call, caller),
+            "wait" => self.event_wait(&call, caller).await,
             "get_current_id" => Ok(Value::Int(self.ledger.view().position as i64).into()),
             "inject" => self.event_inject(&call, caller, noted).await,
             _ => Err(codes::NOT_IMPLEMENTED(call.message.full_name)),

@@ -9,6 +9,7 @@ mod http;
 mod local;
 mod objects;
 mod past;
+mod push;
 mod reference;
 mod roles;
 mod server;

@@ -376,3 +376,61 @@ async fn a_stream_goes_on_where_it_was_cut_and_ends_with_a_reason() {
     let end = messages(&mut body, 2).await;
     assert!(end.last().expect("an end").starts_with("event: end\n"), "{end:?}");
 }
+
+#[tokio::test]
+async fn a_tasks_end_is_waited_for_and_told_to_whom_it_names() {
+    let server = Server::start().await;
+    let own = subscribe(&server, json!({"classes": ["network"]})).await;
+    let task = ask(&server, "task.create", &[json!("mine"), json!("")]).await;
+    let pending = ask(&server, "task.wait", &[task.clone(), json!(0.0)]).await;
+    assert_eq!(pending["status"], "pending");
+    ask(&server, "task.set_notify", &[task.clone(), own.clone()]).await;
+    let later = async { ask(&server, "task.wait", &[task.clone(), json!(3600.0)]).await };
+    let told = ask_later(&server, &own);
+    let ends = async {
+        tokio::task::yield_now().await;
+        ask(&server, "task.set_progress", &[task.clone(), json!(0.5)]).await;
+        ask(&server, "task.set_status", &[task.clone(), json!("success")]).await;
+    };
+    let (ended, told, ()) = tokio::join!(later, told, ends);
+    assert_eq!((&ended["status"], &ended["progress"]), (&json!("success"), &json!(1.0)));
+    let change = &told["events"][0]["changes"][0];
+    assert_eq!((&change["ref"], &change["snapshot"]["status"]), (&task, &json!("success")));
+    let gone = ask(&server, "task.create", &[json!("over"), json!("")]).await;
+    ask(&server, "subscription.ack", &[own.clone(), told["cursor"].clone()]).await;
+    ask(&server, "task.set_status", &[gone.clone(), json!("failure")]).await;
+    assert_eq!(poll(&server, &own).await["events"], json!([]), "other tasks are not told");
+    ask(&server, "task.set_notify", &[gone.clone(), own.clone()]).await;
+    assert_eq!(poll(&server, &own).await["events"][0]["changes"][0]["ref"], gone, "an end that was before");
+}
+
+#[tokio::test]
+async fn a_state_is_waited_for_and_one_that_was_is_not_missed() {
+    let server = Server::start().await;
+    let network = ask(&server, "network.create", &[json!({"name_label": "a"})]).await;
+    let object = json!(format!("network/{}", network.as_str().expect("a reference")));
+    let wait = async |name: &str, token: &Json, timeout: f64| {
+        ask(&server, "event.wait", &[object.clone(), json!({"name_label": name}), token.clone(), json!(timeout)]).await
+    };
+    let now = wait("a", &json!(""), 3600.0).await;
+    assert_eq!((&now["met"], &now["snapshot"]["name_label"]), (&json!(true), &json!("a")));
+    assert_eq!(wait("b", &json!(""), 0.0).await["met"], json!(false));
+    let token = now["token"].clone();
+    for name in ["b", "c"] {
+        ask(&server, "network.set_name_label", &[network.clone(), json!(name)]).await;
+    }
+    assert_eq!(wait("b", &token, 3600.0).await["met"], json!(true), "it was, since the token");
+    let comes = async {
+        tokio::task::yield_now().await;
+        ask(&server, "network.set_name_label", &[network.clone(), json!("d")]).await;
+        ask(&server, "network.set_name_label", &[network.clone(), json!("e")]).await;
+    };
+    let nothing = json!("");
+    let (waited, _) = tokio::join!(wait("d", &nothing, 3600.0), comes);
+    assert_eq!(waited["met"], json!(true));
+    ask(&server, "network.destroy", std::slice::from_ref(&network)).await;
+    let gone = [object.clone(), json!({"name_label": "x"}), json!(""), json!(0.0)];
+    assert_eq!(refused(&server, "event.wait", &gone).await, "HANDLE_INVALID");
+    let whole = [json!("network"), json!({}), json!(""), json!(0.0)];
+    assert_eq!(refused(&server, "event.wait", &whole).await, "EVENT_SUBSCRIPTION_PARSE_FAILURE");
+}

@@ -213,6 +213,11 @@ class! {
         /// Ask that the work stop. What cannot be stopped any more refuses with OPERATION_NOT_ALLOWED; whether it did
         /// is in `status`.
         fn cancel(task: Ref<task>) -> Void as read_only ![OPERATION_NOT_ALLOWED, RBAC_PERMISSION_DENIED];
+        /// Tell the task's end to a subscription of one's own, whatever that wants to hear otherwise; null for none. An
+        /// end that was before is told now.
+        fn set_notify(self: Ref<task>, value: Ref<subscription>) -> Void as read_only ![RBAC_PERMISSION_DENIED], extension;
+        /// Wait until the task has ended, at most `timeout` seconds, and answer its record; `status` says which it was.
+        fn wait(self: Ref<task>, timeout: Float = 0.0) -> Record<task> as read_only ![OPERATION_NOT_ALLOWED], extension;
         /// Forget a task; the work, if still under way, goes on.
         fn destroy(self: Ref<task>) -> Void as read_only ![RBAC_PERMISSION_DENIED];
         /// Make a task for the client's own bookkeeping; the server does not touch its progress.
@@ -258,6 +263,10 @@ class! {
         fn unregister(classes: Set<String>) -> Void as read_only, deprecated;
         /// Receive events of these classes by `next`, from now on; `*` for all.
         fn register(classes: Set<String>) -> Void as read_only, deprecated;
+        /// Wait until an object (`VM/REF`) has the values that the predicate names (`power_state` to `Running,Paused`), at
+        /// most `timeout` seconds. Answers at once if it has them or had them since the token, with whether they were
+        /// met, a token to go on from, and the object as it is now.
+        fn wait(object: String, predicate: Map<String, String>, token: String = "", timeout: Float = 0.0) -> EventBatch as read_only ![EVENT_SUBSCRIPTION_PARSE_FAILURE, EVENT_FROM_TOKEN_PARSE_FAILURE, EVENTS_LOST, HANDLE_INVALID, OPERATION_NOT_ALLOWED], extension;
     }
 }
 

@@ -40,7 +40,9 @@ impl Letter {
             [first, .., last] => (first.position, last.position),
             [one] => (one.position, one.position),
         };
-        let cursor = Token { position: page.reached, lineage: view.lineage }.to_string();
+        // Not how far the log was looked at, which may be further when the same events are posted again.
+        let position = page.events.last().map_or(page.reached, |last| last.position);
+        let cursor = Token { position, lineage: view.lineage }.to_string();
         let (content_type, body) = match held.get(subscription::format) {
             "cloudevents" => ("application/cloudevents-batch+json", cloud_events(view, &page.events)),
             _ => ("application/json", plain(uuid, &cursor, &page.events)),
