@@ -3,7 +3,8 @@
 //! fails a test: nothing is left out by accident.
 
 use crate::model::export::Status;
-use crate::model::{Implied, Lifecycle, Message};
+use crate::model::{Implied, Lifecycle, MODEL, Message};
+use std::sync::LazyLock;
 
 /// A reason, and the messages that it keeps from being served: one by name, or all that a class declares.
 pub struct Refused {
@@ -172,9 +173,11 @@ pub fn status(message: &Message) -> Status {
     }
 }
 
-/// Whether a call of the message can succeed.
+/// Whether a call of the message can succeed. Asked at every call, so it is found out once.
 pub fn works(message: &Message) -> bool {
-    status(message) == Status::Works
+    static WORKING: LazyLock<Vec<bool>> =
+        LazyLock::new(|| MODEL.messages.iter().map(|message| status(message) == Status::Works).collect());
+    WORKING[message.index]
 }
 
 /// Whether a message would make an object of a class that is refused whole: it would do nothing.
@@ -185,7 +188,6 @@ pub fn makes_nothing(message: &Message) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::MODEL;
 
     #[test]
     fn every_message_is_served_or_refused_for_a_reason() {

@@ -109,6 +109,12 @@ class Worker {
   }
 }
 
+// The library asks for a barrier by a key that it takes away again; whether its copy has heard of that is a race.
+const withoutBarriers = value =>
+  value !== null && typeof value === 'object' && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).filter(([key]) => !key.startsWith('xo:barrier:')))
+    : value
+
 // Where the follower's copy differs from what the server answers.
 const differences = async (xapi, direct) => {
   const found = []
@@ -128,7 +134,8 @@ const differences = async (xapi, direct) => {
       const wrapped = xapi._wrapRecord(type, ref, record)
       for (const field of Object.keys(record)) {
         try {
-          assert.deepEqual(copy[field], wrapped[field])
+          const plain = field === 'other_config' ? withoutBarriers : value => value
+          assert.deepEqual(plain(copy[field]), plain(wrapped[field]))
         } catch {
           if (!MEASURED.has(field)) {
             found.push(`${type} ${ref} ${field}: ${JSON.stringify(copy[field])}, not ${JSON.stringify(wrapped[field])}`)
