@@ -61,6 +61,9 @@ fn everything_that_was_tried_is_told_to_those_who_may_know() {
     let secret = json!([session, {"value": "hunter2", "value_x": 1}]);
     drop(connection.call("secret.create", secret));
     connection.call("secret.create", json!([session, {"value": "hunter3", "other_config": {}}])).expect("created");
+    connection.call("pool.join", json!([session, "192.0.2.1", "root", "hunter4"])).expect_err("refused");
+    let extras = json!({"password": "hunter5"});
+    connection.call("host.call_plugin", json!([session, gone, "plugin", "run", extras])).expect_err("refused");
     connection.call("network.set_name_label", json!([session, network, "bench"])).expect("set");
 
     let lines = text(get(&server, "/log?class=network&outcome=done&principal=user/root", &session));

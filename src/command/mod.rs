@@ -40,7 +40,7 @@ pub use draft::Draft;
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
 use crate::log::VaultChanges;
-use crate::model::{ClassId, MODEL, Message, Roles, Ty};
+use crate::model::{ClassId, MODEL, Message, Roles, Ty, secrets};
 use crate::value::{Micros, Ref, Value};
 use crate::views::View;
 use crate::world::{Seed, World};
@@ -304,12 +304,9 @@ fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 
 /// A call's arguments as the log shows them, by name; secrets are left out.
 pub fn logged(call: &Call) -> Vec<(Arc<str>, Json)> {
-    const SECRET: [&str; 5] = ["pwd", "old_pwd", "new_pwd", "secret", "value_of_secret"];
-    let class = call.message.class;
-    let of_secret = |name: &str| class == ClassId::secret && name == "value";
     let params = call.message.params.iter().zip(&call.args);
     let mut args: Vec<(Arc<str>, Json)> = params
-        .map(|(param, value)| match SECRET.contains(&param.name) || of_secret(param.name) {
+        .map(|(param, value)| match secrets::hides(call.message, param) {
             true => (Arc::from(param.name), Json::from(LEFT_OUT)),
             false => (Arc::from(param.name), crate::value::to_json(&without_secrets(param.ty, value))),
         })
@@ -339,7 +336,7 @@ fn without_secrets(ty: Ty, value: &Value) -> Value {
         let field = class.and_then(|class| MODEL.field(class, key).map(|field| &class.def().fields[field]));
         let declared =
             field.is_some_and(|field| field.flags.secret) || (class == Some(ClassId::secret) && key == "value");
-        declared || key.ends_with("password")
+        declared || secrets::is_secret(key)
     };
     Value::map(map.iter().map(|(key, value)| match is_secret(key) {
         true => (key.clone(), Value::text(LEFT_OUT)),

@@ -37,6 +37,7 @@ pub mod implied;
 pub mod protected;
 pub mod raised;
 pub mod roles;
+pub mod secrets;
 pub mod types;
 
 mod classes;
