@@ -128,15 +128,19 @@ fn destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     Ok(Value::Void)
 }
 
-/// Only to a subscription that the caller may use.
+/// Whether a principal may have a subscription told of the end of its tasks: one that it may use.
+pub fn check_notified(told: &Object, principal: &str, roles: Roles) -> Result<(), ApiError> {
+    match super::subscription::may_use(told, principal, roles) {
+        true => Ok(()),
+        false => Err(codes::RBAC_PERMISSION_DENIED("task.set_notify/any", "the subscription is somebody else's")),
+    }
+}
+
 fn set_notify(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let held = own(draft, call)?;
     let told = call.reference(1);
     if !told.is_null() {
-        let whose = draft.find::<subscription>(told)?;
-        if !super::subscription::may_use(&whose, &draft.principal.name, draft.principal.roles) {
-            return Err(codes::RBAC_PERMISSION_DENIED("task.set_notify/any", "the subscription is somebody else's"));
-        }
+        check_notified(&*draft.find::<subscription>(told)?, &draft.principal.name, draft.principal.roles)?;
     }
     draft.set(held.reference, task::notify, told);
     Ok(Value::Void)

@@ -7,12 +7,13 @@ use super::answer::Answer;
 use super::dispatch::{Caller, Noted, Request};
 use super::stream::wait_of;
 use crate::command::Call;
+use crate::command::task::check_notified;
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, task};
+use crate::model::{ClassId, subscription, task};
 use crate::subscribe::Key;
 use crate::subscribe::delivered::Want;
 use crate::subscribe::events::known_token;
-use crate::value::Value;
+use crate::value::{Ref, Value};
 use crate::views::Token;
 use crate::views::filter::Filter;
 use std::sync::Arc;
@@ -79,24 +80,27 @@ impl Gateway {
     pub(super) async fn serve_notified(
         &self,
         request: Request,
-        subscription: &str,
+        told: &str,
         noted: &mut Noted,
     ) -> Result<Answer, ApiError> {
         let session = request.params.first().cloned().unwrap_or(Value::Void);
+        self.check_notified(session.as_str(), told)?;
         let peer = request.peer.clone();
-        let more = |method: &str, params: Vec<Value>| Request {
-            method: method.to_string(),
-            params,
-            peer: peer.clone(),
-            id: Arc::default(),
-        };
-        let known = more("subscription.get_uuid", vec![session.clone(), Value::text(subscription)]);
-        Box::pin(self.serve(known, &mut Noted::default())).await?;
         let answer = Box::pin(self.serve(request, noted)).await?;
         if let Answer::Value(Value::Ref(begun)) = &answer {
-            let params = vec![session, Value::text(&begun.to_string()), Value::text(subscription)];
-            Box::pin(self.serve(more(SET_NOTIFY, params), &mut Noted::default())).await?;
+            let params = vec![session, Value::text(&begun.to_string()), Value::text(told)];
+            let more = Request { method: SET_NOTIFY.to_string(), params, peer, id: Arc::default() };
+            Box::pin(self.serve(more, &mut Noted::default())).await?;
         }
         Ok(answer)
+    }
+
+    /// Whether the caller may have a subscription told: afterwards would be too late, the work being under way.
+    fn check_notified(&self, session: &str, named: &str) -> Result<(), ApiError> {
+        let view = self.ledger.view();
+        let principal = self.accounts.authenticate(&view, session, self.ledger.world().now())?;
+        let found = Ref::parse(named).and_then(|reference| view.find::<subscription>(reference));
+        let held = found.ok_or_else(|| codes::HANDLE_INVALID("subscription", named))?;
+        check_notified(held, &principal.name, principal.roles)
     }
 }

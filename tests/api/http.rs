@@ -16,12 +16,27 @@ pub async fn get(server: &Server, path: &str) -> (u16, Json) {
 
 /// The same with headers, and with a body that may never end.
 pub async fn fetch(server: &Server, path: &str, headers: &[(&str, &str)]) -> (u16, axum::body::Body) {
+    send(server, axum::http::Request::get(path), headers, String::new()).await
+}
+
+/// A call over JSON-RPC with headers: its answer, whole.
+pub async fn post(server: &Server, call: &Json, headers: &[(&str, &str)]) -> Json {
+    let (_, body) = send(server, axum::http::Request::post("/jsonrpc"), headers, call.to_string()).await;
+    let body = http_body_util::BodyExt::collect(body).await.expect("a body").to_bytes();
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+async fn send(
+    server: &Server,
+    mut request: axum::http::request::Builder,
+    headers: &[(&str, &str)],
+    body: String,
+) -> (u16, axum::body::Body) {
     use tower::ServiceExt;
-    let mut request = axum::http::Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let mut request = request.body(axum::body::Body::empty()).expect("a request");
+    let mut request = request.body(axum::body::Body::from(body)).expect("a request");
     request.extensions_mut().insert(Peer { address: "test".into(), ..Peer::default() });
     let router = xenledger::gateway::http::router(server.gateway.clone());
     let response = router.oneshot(request).await.expect("it answers");

@@ -1,6 +1,6 @@
 //! Subscriptions, streams and what they tell.
 
-use super::http::{another, fetch, forgetful, get};
+use super::http::{another, fetch, forgetful, get, post};
 use super::server::{PASSWORD, Server};
 use serde_json::{Map, Value as Json, json};
 
@@ -433,4 +433,26 @@ async fn a_state_is_waited_for_and_one_that_was_is_not_missed() {
     assert_eq!(refused(&server, "event.wait", &gone).await, "HANDLE_INVALID");
     let whole = [json!("network"), json!({}), json!(""), json!(0.0)];
     assert_eq!(refused(&server, "event.wait", &whole).await, "EVENT_SUBSCRIPTION_PARSE_FAILURE");
+}
+
+#[tokio::test]
+async fn a_task_is_told_to_the_subscription_that_its_call_names() {
+    let server = Server::start().await;
+    let own = subscribe(&server, json!({"classes": ["blob"]})).await;
+    let theirs = limited(&server, "eve", "vm-admin", json!(["*"])).await;
+    let call = |server: &Server| {
+        let params = json!([server.session, {"name_label": "lan"}]);
+        json!({"jsonrpc": "2.0", "id": 1, "method": "Async.network.create", "params": params})
+    };
+    let networks = async || ask(&server, "network.get_all", &[]).await.as_array().expect("a list").len();
+    let before = networks().await;
+    let named = own.as_str().expect("a reference");
+    for (server, named, code) in [(&theirs, named, "RBAC_PERMISSION_DENIED"), (&server, "nonsense", "HANDLE_INVALID")] {
+        let answer = post(server, &call(server), &[("x-xenapi-notify", named)]).await;
+        assert_eq!(answer["error"]["message"], code, "{answer}");
+    }
+    assert_eq!(networks().await, before, "nothing was begun that could not be told of");
+    let task = post(&server, &call(&server), &[("x-xenapi-notify", named)]).await["result"].clone();
+    let change = &poll(&server, &own).await["events"][0]["changes"][0];
+    assert_eq!((&change["class"], &change["ref"]), (&json!("task"), &task));
 }

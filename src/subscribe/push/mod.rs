@@ -36,15 +36,15 @@ use post::{Open, Outcome, Post};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Events of one batch.
 const BATCH_MAX: usize = 100;
 /// How often an accepted place is written to the log, at most.
 const REMEMBER_EVERY: Micros = 1_000_000;
-/// The first pause after a failure, in milliseconds; each is twice as long as the one before.
-const PAUSE_FIRST_MS: u64 = 1_000;
+/// The first pause after a failure; each is twice as long as the one before.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The longest pause that a destination may ask for.
@@ -84,23 +84,30 @@ impl Push {
     /// Keeps one task for every active subscription with a destination, until the server stops.
     pub async fn run(self) {
         let waiter = self.0.subscribers.register(vec![Key::Class(ClassId::subscription)]);
-        let mut running: HashMap<Ref, JoinHandle<()>> = HashMap::new();
+        let (mut tasks, mut running) = (JoinSet::new(), HashMap::<Ref, AbortHandle>::new());
         let mut following: Option<Following> = None;
         loop {
             let view = self.0.ledger.view();
             let all = &view.class(ClassId::subscription).objects;
             // Batches are kept in memory while anybody subscribes.
             following = (!all.is_empty()).then(|| following.take().unwrap_or_else(|| self.0.subscribers.follow()));
-            running.retain(|_, task| !task.is_finished());
             for held in all.values().filter(|held| is_pushed(held)) {
-                running.entry(held.reference).or_insert_with(|| tokio::spawn(self.clone().deliver(held.reference)));
+                let begin = || tasks.spawn(self.clone().deliver(held.reference));
+                running.entry(held.reference).or_insert_with(begin);
             }
             tokio::select! {
                 () = waiter.woken() => {}
-                () = self.0.stop.cancelled() => break,
+                // One that was paused and resumed at once may only end now: then it begins anew.
+                Some(ended) = tasks.join_next() => {
+                    running.retain(|_, task| !task.is_finished());
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a delivery ended badly; it begins anew");
+                        self.0.ledger.world().sleep(PAUSE_FIRST).await;
+                    }
+                }
+                () = self.0.stop.cancelled() => return,
             }
         }
-        running.values().for_each(JoinHandle::abort);
     }
 
     /// Delivers to one subscription until it is paused, failed, polled or gone.
@@ -158,7 +165,8 @@ fn is_pushed(held: &Object) -> bool {
 
 /// The pause before the next try: longer each time, and not the same for all that failed together.
 pub fn pause_after(failures: u64, random: u64) -> Duration {
-    let whole = PAUSE_FIRST_MS.saturating_mul(1 << failures.saturating_sub(1).min(20));
+    let first = PAUSE_FIRST.as_millis() as u64;
+    let whole = first.saturating_mul(1 << failures.saturating_sub(1).min(20));
     let whole = whole.min(PAUSE_MAX.as_millis() as u64);
     Duration::from_millis(whole / 2 + random % (whole / 2 + 1))
 }

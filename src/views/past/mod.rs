@@ -20,8 +20,9 @@ use crate::value::Ref;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
-/// Views of the past that are kept for the next question; each may be as large as the present.
-const KEPT_MAX: usize = 3;
+/// Views of the past that are kept for the next question: as many as a comparison needs, for each may be as large as
+/// the present.
+const KEPT_MAX: usize = 2;
 
 /// Questions answered at the same time: each reads the log, and none of them is urgent.
 const QUESTIONS_MAX: usize = 4;
