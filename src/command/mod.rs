@@ -16,6 +16,7 @@ pub mod attach;
 pub mod bench;
 pub mod blob;
 pub mod bootstrap;
+pub mod data_source;
 pub mod device;
 pub mod draft;
 pub mod generic;

@@ -15,8 +15,9 @@ use crate::views::past::tell;
 use crate::wire::Format;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Extension, Query, RawQuery, State};
+use axum::extract::{Extension, FromRequest, Query, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use futures_util::stream;
 use std::sync::Arc;
@@ -27,8 +28,6 @@ const READERS: Roles = Roles::pool_operator;
 pub fn routes() -> Router<Gateway> {
     Router::new().route("/log", get(log)).route("/audit_log", get(audit_log)).route("/log/checkpoint", get(checkpoint))
 }
-
-type Pairs = Query<Vec<(String, String)>>;
 
 /// The signed head: for everybody who may log in, and for monitoring on this machine.
 async fn checkpoint(
@@ -45,17 +44,25 @@ async fn checkpoint(
     plain(Body::from(note), "text/plain; charset=utf-8")
 }
 
-/// Events as JSON lines, oldest first; the query filters as `log show` does, `limit` ends it early.
-async fn log(
-    State(gateway): State<Gateway>,
-    Extension(peer): Extension<Peer>,
-    RawQuery(query): RawQuery,
-    Query(pairs): Pairs,
-    headers: HeaderMap,
-) -> Response<Body> {
-    if let Err(refusal) = gateway.may_read_all(&headers, query.as_deref(), &peer).await {
-        return refusal;
+/// What a request that reads the whole log came with; who may not read it is turned away before.
+struct Asking {
+    gateway: Gateway,
+    pairs: Vec<(String, String)>,
+}
+
+impl FromRequest<Gateway> for Asking {
+    type Rejection = Response<Body>;
+
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Asking, Response<Body>> {
+        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        gateway.may_read_all(request.headers(), request.uri().query(), &peer).await?;
+        let pairs = Query::try_from_uri(request.uri()).map_err(IntoResponse::into_response)?;
+        Ok(Asking { gateway: gateway.clone(), pairs: pairs.0 })
     }
+}
+
+/// Events as JSON lines, oldest first; the query filters as `log show` does, `limit` ends it early.
+async fn log(Asking { gateway, pairs }: Asking) -> Response<Body> {
     let (view, now) = (gateway.ledger.view(), gateway.ledger.world().now());
     let mut filter = Filter::default();
     let mut limit = usize::MAX;
@@ -76,16 +83,7 @@ async fn log(
 }
 
 /// Everything since a time, as XenServer's audit log.
-async fn audit_log(
-    State(gateway): State<Gateway>,
-    Extension(peer): Extension<Peer>,
-    RawQuery(query): RawQuery,
-    Query(pairs): Pairs,
-    headers: HeaderMap,
-) -> Response<Body> {
-    if let Err(refusal) = gateway.may_read_all(&headers, query.as_deref(), &peer).await {
-        return refusal;
-    }
+async fn audit_log(Asking { gateway, pairs }: Asking) -> Response<Body> {
     let mut filter = Filter::default();
     if let Some((_, since)) = pairs.iter().find(|(name, since)| name == "since" && !since.is_empty()) {
         match audit_time(since) {

@@ -4,6 +4,7 @@
 //! not asked for any more is off again.
 
 use super::{found, is_live};
+use crate::command::data_source::{self, Source};
 use crate::command::vm::memory;
 use crate::command::{Call, Draft, Reading, generic};
 use crate::error::{ApiError, codes};
@@ -12,55 +13,52 @@ use crate::value::Value;
 use crate::views::{Object, View};
 
 /// One figure of a host that is up.
-struct Source {
-    name: &'static str,
-    about: &'static str,
-    units: &'static str,
-    standard: bool,
+struct Figure {
+    source: Source,
     value: fn(&View, &Object) -> f64,
     max: fn(&View, &Object) -> f64,
 }
 
 const KIB: f64 = 1024.0;
 
-const SOURCES: &[Source] = &[
-    Source {
-        name: "memory_total_kib",
-        about: "Memory in the host",
-        units: "KiB",
-        standard: true,
+const FIGURES: &[Figure] = &[
+    Figure {
+        source: Source { name: "memory_total_kib", about: "Memory in the host", units: "KiB", standard: true },
         value: memory_total,
         max: memory_total,
     },
-    Source {
-        name: "memory_free_kib",
-        about: "Memory that new machines could use",
-        units: "KiB",
-        standard: true,
+    Figure {
+        source: Source {
+            name: "memory_free_kib",
+            about: "Memory that new machines could use",
+            units: "KiB",
+            standard: true,
+        },
         value: |view, held| memory::free(view, held.reference) as f64 / KIB,
         max: memory_total,
     },
-    Source {
-        name: "running_domains",
-        about: "Machines that run, the control domain included",
-        units: "",
-        standard: true,
+    Figure {
+        source: Source {
+            name: "running_domains",
+            about: "Machines that run, the control domain included",
+            units: "",
+            standard: true,
+        },
         value: |view, held| residents(view, held).count() as f64,
         max: |_, _| f64::from(u16::MAX),
     },
-    Source {
-        name: "running_vcpus",
-        about: "Processors of the machines that run",
-        units: "",
-        standard: true,
+    Figure {
+        source: Source {
+            name: "running_vcpus",
+            about: "Processors of the machines that run",
+            units: "",
+            standard: true,
+        },
         value: |view, held| residents(view, held).map(|vm| vcpus(view, vm)).sum::<i64>() as f64,
         max: |_, _| f64::from(u16::MAX),
     },
-    Source {
-        name: "processors",
-        about: "Processors in the host",
-        units: "",
-        standard: false,
+    Figure {
+        source: Source { name: "processors", about: "Processors in the host", units: "", standard: false },
         value: |view, held| view.far(host::host_CPUs, held.reference).len() as f64,
         max: |_, _| f64::from(u16::MAX),
     },
@@ -80,9 +78,8 @@ fn vcpus(view: &View, vm: &Object) -> i64 {
     view.find::<VM_metrics>(vm.get(VM::metrics)).map_or(0, |metrics| metrics.get(VM_metrics::VCPUs_number))
 }
 
-fn source(name: &str) -> Result<&'static Source, ApiError> {
-    let found = SOURCES.iter().find(|source| source.name == name);
-    found.ok_or_else(|| codes::INVALID_VALUE("data_source", name))
+fn named(name: &str) -> Result<&'static Figure, ApiError> {
+    data_source::named(FIGURES, name, |figure| &figure.source)
 }
 
 /// Of a host that is off nothing is measured.
@@ -92,37 +89,29 @@ pub(super) fn list(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError
         return Ok(Value::empty_set());
     }
     let asked = held.get(host::recorded_data_sources);
-    Ok(Value::set(SOURCES.iter().map(|source| {
-        let on = source.standard || asked.iter().any(|name| name.as_str() == source.name);
-        Value::map([
-            ("name_label", Value::from(source.name)),
-            ("name_description", Value::from(source.about)),
-            ("enabled", Value::Bool(on)),
-            ("standard", Value::Bool(source.standard)),
-            ("units", Value::from(source.units)),
-            ("min", Value::Float(0.0)),
-            ("max", Value::Float((source.max)(reading.view, held))),
-            ("value", Value::Float((source.value)(reading.view, held))),
-        ])
-    })))
+    let described = FIGURES.iter().map(|figure| {
+        let (value, max) = ((figure.value)(reading.view, held), (figure.max)(reading.view, held));
+        figure.source.described(figure.source.is_on(asked), value, max)
+    });
+    Ok(Value::set(described))
 }
 
 pub(super) fn query(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
     let held = found(reading, call)?;
-    let source = source(call.text(1))?;
+    let figure = named(call.text(1))?;
     match is_live(reading.view, held) {
-        true => Ok(Value::Float((source.value)(reading.view, held))),
+        true => Ok(Value::Float((figure.value)(reading.view, held))),
         false => Err(codes::HOST_OFFLINE(held.reference)),
     }
 }
 
 pub(super) fn record(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let name = Value::from(source(call.text(1))?.name);
+    let name = Value::from(named(call.text(1))?.source.name);
     generic::add(draft, ClassId::host, call.reference(0), host::recorded_data_sources.index, name)
 }
 
 pub(super) fn forget(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let name = Value::from(source(call.text(1))?.name);
+    let name = Value::from(named(call.text(1))?.source.name);
     generic::remove(draft, ClassId::host, call.reference(0), host::recorded_data_sources.index, &name)
 }
 

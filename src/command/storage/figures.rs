@@ -3,47 +3,41 @@
 //! ones somebody wants is only remembered.
 
 use crate::command::attach::object;
+use crate::command::data_source::{self, Source};
 use crate::command::{Call, Draft, Reading};
-use crate::error::{ApiError, codes};
+use crate::error::ApiError;
 use crate::model::{Key, SR, types};
 use crate::value::{Ref, Value};
 use crate::views::Object;
 
 /// One figure.
 struct Figure {
-    name: &'static str,
-    doc: &'static str,
+    source: Source,
     of: Key<SR, types::Int>,
 }
 
+const fn bytes(name: &'static str, about: &'static str, of: Key<SR, types::Int>) -> Figure {
+    Figure { source: Source { name, about, units: "B", standard: true }, of }
+}
+
 const FIGURES: [Figure; 3] = [
-    Figure { name: "size", doc: "Bytes that there are", of: SR::physical_size },
-    Figure { name: "physical_utilisation", doc: "Bytes in use", of: SR::physical_utilisation },
-    Figure { name: "virtual_allocation", doc: "Sum of the sizes of its disks", of: SR::virtual_allocation },
+    bytes("size", "Bytes that there are", SR::physical_size),
+    bytes("physical_utilisation", "Bytes in use", SR::physical_utilisation),
+    bytes("virtual_allocation", "Sum of the sizes of its disks", SR::virtual_allocation),
 ];
 
 fn named(name: &str) -> Result<&'static Figure, ApiError> {
-    let found = FIGURES.iter().find(|figure| figure.name == name);
-    found.ok_or_else(|| codes::INVALID_VALUE("data_source", name))
+    data_source::named(&FIGURES, name, |figure| &figure.source)
 }
 
 fn is_kept(sr: &Object, figure: &Figure) -> bool {
-    !sr.get(SR::forgotten_figures).iter().any(|name| name.as_str() == figure.name)
+    !sr.get(SR::forgotten_figures).iter().any(|name| name.as_str() == figure.source.name)
 }
 
 pub fn list(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
     let sr = object::<SR>(reading.view, call.reference(0))?;
     let described = FIGURES.iter().map(|figure| {
-        Value::map([
-            ("name_label", Value::text(figure.name)),
-            ("name_description", Value::text(figure.doc)),
-            ("enabled", Value::Bool(is_kept(sr, figure))),
-            ("standard", Value::Bool(true)),
-            ("units", Value::text("B")),
-            ("min", Value::Float(0.0)),
-            ("max", Value::Float(super::vdi::SIZE_MAX as f64)),
-            ("value", Value::Float(sr.get(figure.of) as f64)),
-        ])
+        figure.source.described(is_kept(sr, figure), sr.get(figure.of) as f64, super::vdi::SIZE_MAX as f64)
     });
     Ok(Value::set(described))
 }
@@ -63,8 +57,9 @@ pub fn forget(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 
 fn want(draft: &mut Draft, sr: Ref, figure: &Figure, wanted: bool) -> Result<Value, ApiError> {
     let repository = draft.find::<SR>(sr)?;
-    let others = repository.get(SR::forgotten_figures).iter().filter(|name| name.as_str() != figure.name).cloned();
-    let forgotten = (!wanted).then(|| Value::text(figure.name));
+    let others =
+        repository.get(SR::forgotten_figures).iter().filter(|name| name.as_str() != figure.source.name).cloned();
+    let forgotten = (!wanted).then(|| Value::text(figure.source.name));
     draft.set(sr, SR::forgotten_figures, Value::set(others.chain(forgotten)));
     Ok(Value::Void)
 }

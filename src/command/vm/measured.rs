@@ -5,8 +5,9 @@
 
 use super::allowed;
 use super::memory::machine_of;
+use crate::command::data_source::{self, Source};
 use crate::command::{Call, Draft, Reading, generic};
-use crate::error::{ApiError, codes};
+use crate::error::ApiError;
 use crate::model::{ClassId, VM, VM_metrics};
 use crate::value::{Micros, Value};
 use crate::views::{Object, View};
@@ -15,45 +16,35 @@ use std::sync::Arc;
 type Answer = Result<Value, ApiError>;
 
 /// One figure of a machine that has a domain.
-struct Source {
-    name: &'static str,
-    about: &'static str,
-    units: &'static str,
-    standard: bool,
+struct Figure {
+    source: Source,
     max: fn(&Object) -> f64,
     value: fn(&Object, &Object, Micros) -> f64,
 }
 
-const SOURCES: &[Source] = &[
-    Source {
-        name: "memory",
-        about: "Memory that the machine has",
-        units: "B",
-        standard: true,
+const FIGURES: &[Figure] = &[
+    Figure {
+        source: Source { name: "memory", about: "Memory that the machine has", units: "B", standard: true },
         max: |machine| machine.get(VM::memory_static_max) as f64,
         value: |_, metrics, _| metrics.get(VM_metrics::memory_actual) as f64,
     },
-    Source {
-        name: "memory_target",
-        about: "Memory that the machine was asked to use",
-        units: "B",
-        standard: true,
+    Figure {
+        source: Source {
+            name: "memory_target",
+            about: "Memory that the machine was asked to use",
+            units: "B",
+            standard: true,
+        },
         max: |machine| machine.get(VM::memory_static_max) as f64,
         value: |machine, _, _| machine.get(VM::memory_target) as f64,
     },
-    Source {
-        name: "vcpus",
-        about: "Processors that the machine has",
-        units: "",
-        standard: false,
+    Figure {
+        source: Source { name: "vcpus", about: "Processors that the machine has", units: "", standard: false },
         max: |machine| machine.get(VM::VCPUs_max) as f64,
         value: |_, metrics, _| metrics.get(VM_metrics::VCPUs_number) as f64,
     },
-    Source {
-        name: "uptime",
-        about: "Time since the machine started",
-        units: "s",
-        standard: false,
+    Figure {
+        source: Source { name: "uptime", about: "Time since the machine started", units: "s", standard: false },
         max: |_| f64::MAX,
         value: |_, metrics, now| (now - metrics.get(VM_metrics::start_time)).max(0) as f64 / 1e6,
     },
@@ -65,9 +56,8 @@ fn metrics<'a>(view: &'a View, machine: &Object) -> Option<&'a Arc<Object>> {
     view.find::<VM_metrics>(machine.get(VM::metrics)).filter(|_| up)
 }
 
-fn source(name: &str) -> Result<&'static Source, ApiError> {
-    let found = SOURCES.iter().find(|source| source.name == name);
-    found.ok_or_else(|| codes::INVALID_VALUE("data_source", name))
+fn named(name: &str) -> Result<&'static Figure, ApiError> {
+    data_source::named(FIGURES, name, |figure| &figure.source)
 }
 
 /// `VM.get_data_sources(self)`
@@ -75,41 +65,33 @@ pub fn data_sources(reading: &Reading<'_>, call: &Call) -> Answer {
     let machine = machine_of(reading, call)?;
     let Some(metrics) = metrics(reading.view, &machine) else { return Ok(Value::empty_set()) };
     let asked = machine.get(VM::recorded_data_sources);
-    Ok(Value::set(SOURCES.iter().map(|source| {
-        let on = source.standard || asked.iter().any(|name| name.as_str() == source.name);
-        Value::map([
-            ("name_label", Value::from(source.name)),
-            ("name_description", Value::from(source.about)),
-            ("enabled", Value::Bool(on)),
-            ("standard", Value::Bool(source.standard)),
-            ("units", Value::from(source.units)),
-            ("min", Value::Float(0.0)),
-            ("max", Value::Float((source.max)(&machine))),
-            ("value", Value::Float((source.value)(&machine, metrics, reading.now))),
-        ])
-    })))
+    let described = FIGURES.iter().map(|figure| {
+        let (value, max) = ((figure.value)(&machine, metrics, reading.now), (figure.max)(&machine));
+        figure.source.described(figure.source.is_on(asked), value, max)
+    });
+    Ok(Value::set(described))
 }
 
 /// `VM.query_data_source(self, data_source)`
 pub fn query_data_source(reading: &Reading<'_>, call: &Call) -> Answer {
     let machine = machine_of(reading, call)?;
-    let source = source(call.text(1))?;
+    let figure = named(call.text(1))?;
     match metrics(reading.view, &machine) {
-        Some(metrics) => Ok(Value::Float((source.value)(&machine, metrics, reading.now))),
+        Some(metrics) => Ok(Value::Float((figure.value)(&machine, metrics, reading.now))),
         None => Err(allowed::bad_power_state(&machine, &["Paused", "Running"])),
     }
 }
 
 /// `VM.record_data_source(self, data_source)`
 pub fn record_data_source(draft: &mut Draft, call: &Call) -> Answer {
-    let name = source(call.text(1))?.name;
+    let name = named(call.text(1))?.source.name;
     let field = VM::recorded_data_sources.index;
     generic::add(draft, ClassId::VM, call.reference(0), field, Value::from(name))
 }
 
 /// `VM.forget_data_source_archives(self, data_source)`
 pub fn forget_data_source_archives(draft: &mut Draft, call: &Call) -> Answer {
-    let name = Value::from(source(call.text(1))?.name);
+    let name = Value::from(named(call.text(1))?.source.name);
     let field = VM::recorded_data_sources.index;
     generic::remove(draft, ClassId::VM, call.reference(0), field, &name)
 }
