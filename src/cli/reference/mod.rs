@@ -18,6 +18,7 @@ pub const GUIDES: &[(&str, &str)] = &[
     ("Tasks", "tasks.md"),
     ("Objects: references and uuids", "objects.md"),
     ("Events", "events.md"),
+    ("Subscriptions, streams, deliveries", "subscriptions.md"),
 ];
 
 /// Pages written by hand for those who run the server or work on it.
