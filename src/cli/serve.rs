@@ -172,7 +172,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tracing::info!("stopping");
     stop.cancel();
     drop(tokio::time::timeout(DRAIN_WAIT, connections.ended()).await);
-    closing.close().await;
+    closing.close();
     pushing.abort();
     telling.abort();
     sweeping.abort();

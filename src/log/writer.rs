@@ -1,6 +1,7 @@
 //! The writer: the one task that decides, appends, folds and publishes.
 //!
-//! Waiting commands are decided one after the other on a working view, written
+//! Waiting commands are taken from the lanes of their principals in turn
+//! ([`lanes`]), decided one after the other on a working view, written
 //! in one append, then published and answered; nobody hears of a change, nor
 //! is refused because of one, before it is durable. What causes no sync of its
 //! own (refusals, failed logins, progress) rides with the next batch, at the
@@ -23,17 +24,16 @@ use crate::value::{Micros, Ref, Value};
 use crate::views::{Effect, View, fold};
 use crate::world::World;
 use arc_swap::ArcSwap;
+use lanes::{Entrance, Exit, Refused, lanes};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Commands decided in one append at most.
 const BATCH_MAX: usize = 256;
-/// Commands that may wait for the writer; more wait outside.
-const QUEUE_MAX: usize = 4096;
 /// How long a row that causes no sync may wait for company.
 const RIDE_AT_MOST: Duration = Duration::from_millis(200);
 /// Rows that may wait for company; more are counted, not kept.
@@ -86,14 +86,14 @@ pub struct Refusal {
 enum Job {
     Command(Submission),
     Refusal(Refusal),
-    /// What came before it is written; nothing is after it.
-    Close,
 }
 
 /// How the rest of the program sends commands and reads the published view. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
-    jobs: mpsc::Sender<Job>,
+    jobs: Entrance<Job>,
+    /// The lane of all refusals, whosever they are: somebody else's wrong passwords must not fill one's own.
+    refusals: Arc<str>,
     view: Arc<ArcSwap<View>>,
     world: World,
     /// False while the log cannot be written.
@@ -118,29 +118,38 @@ impl Ledger {
     /// Sends a command and waits until it is durable or refused. The command goes on if the caller does not.
     pub async fn submit(&self, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.send(Submission { command, answer: Some(answer), rides: false }).await;
-        answered.await.unwrap_or_else(|_| Err(unwritten("the writer has stopped")))
+        match self.send(Submission { command, answer: Some(answer), rides: false }) {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(stopped())),
+            Err(Refused::Full) => Err(codes::TOO_MANY_PENDING_TASKS()),
+            Err(Refused::Closed) => Err(stopped()),
+        }
     }
 
     /// Sends a command that may wait for company and that nobody waits for.
-    pub async fn submit_riding(&self, command: Command) {
-        self.send(Submission { command, answer: None, rides: true }).await;
+    pub fn submit_riding(&self, command: Command) {
+        // Without room it is left out: what rides says nothing that the next does not say better.
+        let _ = self.send(Submission { command, answer: None, rides: true });
     }
 
     /// Notes a refusal that happened before the writer: a wrong password, a role that may not.
     pub fn refused(&self, refusal: Refusal) {
-        // A full queue drops the row, never the caller: an attacker must not be able to stop the server.
-        drop(self.jobs.try_send(Job::Refusal(refusal)));
+        // A full lane drops the row, never the caller: an attacker must not be able to stop the server.
+        let _ = self.jobs.send(&self.refusals, Job::Refusal(refusal));
     }
 
     /// Lets the writer finish what was sent before, and end.
-    pub async fn close(&self) {
-        drop(self.jobs.send(Job::Close).await);
+    pub fn close(&self) {
+        self.jobs.close();
     }
 
-    async fn send(&self, submission: Submission) {
-        drop(self.jobs.send(Job::Command(submission)).await);
+    fn send(&self, submission: Submission) -> Result<(), Refused> {
+        let principal = submission.command.principal.name.clone();
+        self.jobs.send(&principal, Job::Command(submission))
     }
+}
+
+fn stopped() -> ApiError {
+    unwritten("the writer has stopped")
 }
 
 fn unwritten(why: &str) -> ApiError {
@@ -155,7 +164,7 @@ pub struct Writer<P> {
     current: Arc<View>,
     view: Arc<ArcSwap<View>>,
     world: World,
-    jobs: mpsc::Receiver<Job>,
+    jobs: Exit<Job>,
     publish: Publish,
     riders: VecDeque<Refusal>,
     rate: RefusalRate,
@@ -178,11 +187,17 @@ struct Batch {
 impl<P: Port> Writer<P> {
     /// A writer that goes on where `view` ends. `port` has been opened and gave `term`.
     pub fn new(port: P, term: u64, view: View, world: World, publish: Publish) -> (Writer<P>, Ledger) {
-        let (sender, jobs) = mpsc::channel(QUEUE_MAX);
+        let (entrance, jobs) = lanes();
         let current = Arc::new(view);
         let view = Arc::new(ArcSwap::new(current.clone()));
         let writable = Arc::new(AtomicBool::new(true));
-        let ledger = Ledger { jobs: sender, view: view.clone(), world: world.clone(), writable: writable.clone() };
+        let ledger = Ledger {
+            jobs: entrance,
+            refusals: Arc::default(),
+            view: view.clone(),
+            world: world.clone(),
+            writable: writable.clone(),
+        };
         let writer = Writer {
             port,
             term,
@@ -202,29 +217,24 @@ impl<P: Port> Writer<P> {
 
     /// Works until it is closed, or every [`Ledger`] is gone; what was queued by then is written.
     pub async fn run(mut self) {
-        let mut jobs = Vec::with_capacity(BATCH_MAX);
         let mut riding: Vec<Submission> = Vec::new();
         let mut ride_until: Option<tokio::time::Instant> = None;
         loop {
             let until = ride_until.unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600));
-            let received = tokio::select! {
-                received = self.jobs.recv_many(&mut jobs, BATCH_MAX) => Some(received),
-                () = tokio::time::sleep_until(until), if ride_until.is_some() => None,
+            let came = tokio::select! {
+                () = self.jobs.ready() => true,
+                () = tokio::time::sleep_until(until), if ride_until.is_some() => false,
             };
-            if received.is_some_and(|received| received > 0) {
-                self.gather(&mut jobs).await;
-            }
-            let mut closed = received == Some(0);
             let mut now = Vec::new();
-            for job in jobs.drain(..) {
+            for job in if came { self.gather().await } else { Vec::new() } {
                 match job {
                     Job::Command(submission) if submission.rides => riding.push(submission),
                     Job::Command(submission) => now.push(submission),
                     Job::Refusal(refusal) => self.ride(refusal),
-                    Job::Close => closed = true,
                 }
             }
-            let due = received.is_none() || closed || riding.len() >= BATCH_MAX;
+            let closed = self.jobs.is_closed() && self.jobs.waiting() == 0;
+            let due = !came || closed || riding.len() >= BATCH_MAX;
             if !now.is_empty() || due {
                 // Riders came first: progress must not overtake the end of its task.
                 now.splice(0..0, riding.drain(..));
@@ -242,17 +252,17 @@ impl<P: Port> Writer<P> {
         }
     }
 
-    /// Lets callers that are ready to send do so: each one that joins saves a sync. Nobody waits for time to pass.
-    async fn gather(&mut self, jobs: &mut Vec<Job>) {
+    /// What is decided on next. Lets callers that are ready to send do so: each one that joins saves a sync. Nobody
+    /// waits for time to pass.
+    async fn gather(&mut self) -> Vec<Job> {
         const TURNS: usize = 3;
         for _ in 0..TURNS {
             tokio::task::yield_now().await;
-            while jobs.len() < BATCH_MAX
-                && let Ok(job) = self.jobs.try_recv()
-            {
-                jobs.push(job);
+            if self.jobs.waiting() >= BATCH_MAX {
+                break;
             }
         }
+        self.jobs.take(BATCH_MAX)
     }
 
     /// Decides on some commands and makes them durable. Refusals go along; by themselves only when they are due.
@@ -552,5 +562,6 @@ impl RefusalRate {
     }
 }
 
+pub mod lanes;
 #[cfg(test)]
 mod tests;

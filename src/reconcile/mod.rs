@@ -53,15 +53,23 @@ pub struct Reconciler {
     position: u64,
     /// By creation, so that tasks of one object are carried out in order.
     pending: BTreeMap<(u64, Ref), Waiting>,
-    running: HashMap<Ref, CancellationToken>,
+    running: HashMap<Ref, Working>,
     /// Pending tasks that are made of others: they go on when those have ended.
     sequences: BTreeSet<Ref>,
     jobs: JoinSet<(Ref, Outcome)>,
     observer: Observer,
 }
 
+/// A task that is being carried out.
+struct Working {
+    stop: CancellationToken,
+    owner: Arc<str>,
+}
+
 /// A pending task.
 struct Waiting {
+    /// Who began it: places are given to owners in turn.
+    owner: Arc<str>,
     /// What it works on; one task at a time works on one thing. `None`: on nothing that others could disturb.
     thing: Option<Ref>,
     deadline: Micros,
@@ -140,7 +148,7 @@ impl Reconciler {
         let deleted: HashSet<Ref> = tasks.deleted.range(since..).map(|((_, reference), _)| *reference).collect();
         if !deleted.is_empty() {
             self.pending.retain(|(_, task), _| !deleted.contains(task));
-            deleted.iter().filter_map(|task| self.running.get(task)).for_each(CancellationToken::cancel);
+            deleted.iter().filter_map(|task| self.running.get(task)).for_each(|working| working.stop.cancel());
         }
     }
 
@@ -161,16 +169,17 @@ impl Reconciler {
             return;
         }
         if (over || cancelled)
-            && let Some(stop) = self.running.get(&task.reference)
+            && let Some(working) = self.running.get(&task.reference)
         {
-            stop.cancel();
+            working.stop.cancel();
         }
         if over {
             self.pending.remove(&key);
             return;
         }
         let (thing, deadline) = (plan::thing(view, task), task.get(task::deadline));
-        let new = Waiting { thing, deadline, cancelled, not_before: 0, attempts: 0 };
+        let owner = task.get(task::owner).clone();
+        let new = Waiting { owner, thing, deadline, cancelled, not_before: 0, attempts: 0 };
         self.pending.entry(key).or_insert(new).cancelled = cancelled;
     }
 
@@ -190,31 +199,37 @@ impl Reconciler {
         }
     }
 
-    /// Begins every task whose turn it is.
+    /// Begins every task whose turn it is: the oldest on each thing, and where there is not room for all, one of each
+    /// owner after the other.
     fn begin(&mut self) {
         let now = self.reporter.ledger.world().now();
         let mut taken: HashSet<Ref> = HashSet::new();
-        let mut turn = Vec::new();
+        let (mut ending, mut ready) = (Vec::new(), Vec::new());
         for ((created, task), waiting) in &self.pending {
             // A thing is taken by the oldest task on it, whether that works or waits.
             let free = waiting.thing.is_none_or(|thing| taken.insert(thing));
-            let idle = !self.running.contains_key(task) && waiting.not_before <= now;
+            if self.running.contains_key(task) || waiting.not_before > now {
+                continue;
+            }
             // What only has to be ended waits for nobody.
-            let only_ends = waiting.cancelled || waiting.deadline <= now;
-            let room = self.running.len() + turn.len() < JOBS_MAX;
-            if idle && (only_ends || (free && room)) {
-                turn.push((*created, *task));
+            if waiting.cancelled || waiting.deadline <= now {
+                ending.push((*created, *task));
+            } else if free {
+                ready.push((&waiting.owner, (*created, *task)));
             }
         }
-        for key in turn {
+        let places = JOBS_MAX.saturating_sub(self.running.len() + ending.len());
+        let ready = in_turn(ready, self.running.values().map(|working| &working.owner), places);
+        for key in ending.into_iter().chain(ready) {
             self.spawn(key);
         }
     }
 
     fn spawn(&mut self, key: (u64, Ref)) {
-        let attempt = self.pending.get(&key).map_or(0, |waiting| waiting.attempts);
+        let waiting = self.pending.get(&key).expect("BUG: only what is pending is begun");
+        let (attempt, owner) = (waiting.attempts, waiting.owner.clone());
         let stop = CancellationToken::new();
-        self.running.insert(key.1, stop.clone());
+        self.running.insert(key.1, Working { stop: stop.clone(), owner });
         let (driver, reporter) = (self.driver.clone(), self.reporter.clone());
         let job = Job { driver, reporter, task: key.1, stop, attempt };
         self.jobs.spawn(async move {
@@ -239,5 +254,38 @@ impl Reconciler {
                 waiting.not_before = now + AGAIN_AFTER;
             }
         }
+    }
+}
+
+/// Who gets the free places: one of each owner after the other, each owner's in their order; who has less at work
+/// comes first.
+fn in_turn<'a, K: Ord>(
+    ready: Vec<(&'a Arc<str>, K)>,
+    working: impl Iterator<Item = &'a Arc<str>>,
+    places: usize,
+) -> Vec<K> {
+    let mut held: HashMap<&Arc<str>, usize> = HashMap::new();
+    working.for_each(|owner| *held.entry(owner).or_default() += 1);
+    let mut ranked: Vec<(usize, K)> = Vec::with_capacity(ready.len());
+    for (owner, key) in ready {
+        let rank = held.entry(owner).or_default();
+        ranked.push((*rank, key));
+        *rank += 1;
+    }
+    ranked.sort_unstable();
+    ranked.into_iter().take(places).map(|(_, key)| key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_go_to_owners_in_turn() {
+        let [ann, bob, cat]: [Arc<str>; 3] = ["user/ann", "user/bob", "user/cat"].map(Arc::from);
+        let ready = || vec![(&ann, 1), (&ann, 2), (&ann, 3), (&bob, 4), (&bob, 5), (&cat, 6)];
+        assert_eq!(in_turn(ready(), std::iter::empty(), 9), [1, 4, 6, 2, 5, 3]);
+        assert_eq!(in_turn(ready(), [&ann, &ann].into_iter(), 4), [4, 6, 5, 1], "who has work waits");
+        assert_eq!(in_turn(ready(), std::iter::empty(), 0), [0; 0]);
     }
 }

@@ -97,6 +97,6 @@ impl Pace {
             Err(_) => Ok(Value::Void), // the task ended and is gone
             done => done,
         });
-        reporter.ledger.submit_riding(reporter.command("task.progress", self.cause, decide)).await;
+        reporter.ledger.submit_riding(reporter.command("task.progress", self.cause, decide));
     }
 }

@@ -185,7 +185,52 @@ async fn a_caller_that_hangs_up_loses_its_answer_not_its_change() {
     let (sender, answer) = oneshot::channel();
     drop(answer);
     let job = Job::Command(Submission { command, answer: Some(sender), rides: false });
-    assert!(bench.ledger.jobs.send(job).await.is_ok());
+    assert!(bench.ledger.jobs.send(&Arc::from("user/test"), job).is_ok());
     bench.create("another", "").await.expect("behind it");
     assert_eq!(bench.networks(), 2);
+}
+
+#[tokio::test]
+async fn who_calls_in_a_loop_delays_nobody_else() {
+    let bench = start().await;
+    let command = |principal: &str, nth: usize| Command {
+        principal: Principal::server(principal),
+        ..bench.command("network.create", vec![Value::map([("name_label", format!("{nth}").into())])], "")
+    };
+    let ahead = 3 * BATCH_MAX;
+    for nth in 0..ahead {
+        for busy in ["user/busy", "user/busier"] {
+            let sent = bench.ledger.send(Submission { command: command(busy, nth), answer: None, rides: false });
+            assert_eq!(sent, Ok(()));
+        }
+    }
+    let quiet = bench.ledger.submit(command("user/quiet", 0)).await.expect("accepted");
+    assert_eq!(quiet.position, 3, "one of each before it");
+    let head = bench.ledger.view().position;
+    let again = bench.ledger.submit(command("user/quiet", 1)).await.expect("accepted");
+    assert!(again.position <= head + 3, "{} after {head}: the others wait their turn", again.position);
+    let (_, _, rows) = bench.refold().await;
+    assert_eq!(rows.len(), 2 * ahead + 2, "everybody is served");
+    for busy in ["user/busy", "user/busier"] {
+        let theirs = rows.iter().filter(|row| *row.principal == *busy);
+        let names: Vec<String> = theirs.map(|row| row.payload.clone()).collect();
+        let order = |nth: usize| format!("\"name_label\":\"{nth}\"");
+        assert!(names.iter().enumerate().all(|(nth, payload)| payload.contains(&order(nth))), "each in its own order");
+    }
+}
+
+#[tokio::test]
+async fn a_principal_with_too_much_waiting_is_refused_and_nobody_else() {
+    let bench = start().await;
+    let command = |principal: &str| Command {
+        principal: Principal::server(principal),
+        ..bench.command("network.create", vec![Value::map([("name_label", "more".into())])], "")
+    };
+    for _ in 0..lanes::LANE_MAX {
+        let sent = bench.ledger.send(Submission { command: command("user/busy"), answer: None, rides: true });
+        assert_eq!(sent, Ok(()));
+    }
+    let refused = bench.ledger.submit(command("user/busy")).await.expect_err("there is no room");
+    assert_eq!(refused.code, "TOO_MANY_PENDING_TASKS");
+    bench.ledger.submit(command("user/quiet")).await.expect("accepted");
 }
