@@ -1,0 +1,107 @@
+"""Disks, networks, processors and memory of a running machine."""
+
+from harness import case
+from house import MIB, Guest
+from truth import domains
+
+
+def seen(house, guest, command, pattern):
+    """What the guest answers to a command."""
+    since = guest.said()
+    guest.does("echo GUEST-SEES $(%s)" % command)
+    return guest.says("^GUEST-SEES.*%s" % pattern, since)
+
+
+@case
+def disks_come_and_go(house):
+    x, guest = house.x, Guest(house, "pvh")
+    guest.start()
+    guest.up()
+    vdi, vbd = guest.disk("3", "SECOND-DISK")
+    x.VBD.plug(vbd)
+    house.agrees()
+    seen(house, guest, "head -c 11 /dev/xvdd", "SECOND-DISK")
+    guest.does("echo WRITTEN-BY-GUEST >/dev/xvdd; sync; echo GUEST-WROTE")
+    guest.says("^GUEST-WROTE")
+    x.VBD.unplug(vbd)
+    house.agrees()
+    file = house.run("find /data/disks -name '%s*'" % x.VDI.get_uuid(vdi))
+    assert house.run("head -c 16 " + file) == "WRITTEN-BY-GUEST"
+    x.VBD.set_mode(vbd, "RO")
+    x.VBD.plug(vbd)
+    house.agrees()
+    seen(house, guest, "cat /sys/block/xvdd/ro", "1")
+    x.VBD.unplug(vbd)
+    house.agrees()
+    x.VBD.destroy(vbd)
+    x.VDI.destroy(vdi)
+    house.run("! test -e " + file)
+    guest.remove()
+
+
+@case
+def interfaces_come_and_go(house):
+    x, guest = house.x, Guest(house, "pv")
+    guest.start()
+    guest.up()
+    limit = {"qos_algorithm_type": "ratelimit", "qos_algorithm_params": {"kbps": "1000"}}
+    vif = guest.interface("2", MAC="00:16:3e:12:34:56", **limit)
+    x.VIF.plug(vif)
+    house.agrees()
+    seen(house, guest, "cat /sys/class/net/eth1/address", "00:16:3e:12:34:56")
+    assert "vif%d.2" % guest.domid in house.run("ls /sys/class/net/guests0/brif")
+    assert house.run("xenstore-read /local/domain/0/backend/vif/%d/2/rate" % guest.domid), "no limit of its rate"
+    x.VIF.unplug(vif)
+    house.agrees()
+    assert "vif%d.2" % guest.domid not in house.run("ls /sys/class/net/guests0/brif")
+    guest.remove()
+
+
+@case
+def scheduler_parameters_are_kept_and_changed(house):
+    x, guest = house.x, Guest(house, "pv")
+    x.VM.set_VCPUs_params(guest.ref, {"weight": "512", "cap": "50", "mask": "1"})
+    guest.start()
+    name = domains(house)[guest.uuid]["name"]
+
+    def scheduled():
+        weight, cap = house.run("xl sched-credit2 -d '%s' | awk 'END { print $(NF-1), $NF }'" % name).split()
+        return int(weight), int(cap)
+
+    def pinned():
+        return house.run("xl vcpu-list '%s' | awk 'END { print $7 }'" % name)
+
+    assert scheduled() == (512, 50), scheduled()
+    assert pinned() == "1", pinned()
+    x.VM.add_to_VCPUs_params_live(guest.ref, "weight", "128")
+    x.VM.add_to_VCPUs_params_live(guest.ref, "mask", "0")
+    house.agrees()
+    assert scheduled()[0] == 128, scheduled()
+    assert pinned() == "0", pinned()
+    x.VM.set_VCPUs_number_live(guest.ref, "2")
+    house.agrees()
+    online = [domains(house)[guest.uuid]["store"]["cpu/%d/availability" % cpu] for cpu in (0, 1)]
+    assert online == ["online", "online"], online
+    guest.remove()
+
+
+@case
+def memory_is_given_and_taken(house):
+    x, guest = house.x, Guest(house, "pvh", memory_mib=192)
+    x.VM.set_memory_dynamic_range(guest.ref, str(96 * MIB), str(192 * MIB))
+    guest.start()
+    guest.up()
+
+    def has(low, high):
+        return low <= domains(house)[guest.uuid]["memory"] <= high
+
+    x.VM.set_memory_dynamic_range(guest.ref, str(128 * MIB), str(128 * MIB))
+    house.wait(lambda: has(120, 132), "its balloon has grown", pause=1)
+    assert int(domains(house)[guest.uuid]["store"]["memory/target"]) // 1024 in range(124, 132)
+    house.agrees()
+    x.VM.set_memory_dynamic_range(guest.ref, str(176 * MIB), str(176 * MIB))
+    house.wait(lambda: has(168, 180), "its balloon has shrunk", pause=1)
+    metrics = x.VM.get_metrics(guest.ref)
+    actual = lambda: int(x.VM_metrics.get_memory_actual(metrics)) // MIB
+    house.wait(lambda: 160 <= actual() <= 192, "VM_metrics.memory_actual follows", pause=1)
+    guest.remove()

@@ -1,0 +1,329 @@
+"""The server under test in dom0, and the guests that the cases make: what all scenarios share.
+
+A guest is driven over the API by the unmodified Python SDK; what is behind it is looked at, or meddled with, by scripts
+in dom0. After every step `House.agrees` compares the two (see truth.py).
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+import urllib.request
+
+import XenAPI
+from truth import disagreements
+
+PASSWORD = "correct horse battery staple"
+DATA = "/var/lib/xenledger/data"
+BRIDGE = "guests0"
+MIB = 1 << 20
+ANSWER_SECONDS_MAX = 300
+# What the issue asks for; what takes longer is shown loudly, and fails only beyond the last one.
+CONVERGE_SECONDS_WANTED = 2.0
+CONVERGE_SECONDS_MAX = 120
+KERNEL_ARGUMENTS = "console=hvc0 loglevel=1 nokaslr mitigations=off"
+
+
+def say(text):
+    print("  " + text)
+    sys.stdout.flush()
+
+
+class House:
+    """One dom0 with a server in it. `driver` is what the server is told to drive."""
+
+    def __init__(self, lab, driver="xen"):
+        self.lab, self.driver = lab, driver
+        self.run = lab.run
+        self.convergence = []
+        self.guests = 0
+        self.set_up()
+        self.start()
+
+    def set_up(self):
+        """What an administrator does once, and after each boot."""
+        self.run(
+            "ln -sfn /data /var/lib/xenledger; mkdir -p /usr/local/bin /run/xenledger;"
+            "ln -sf /data/bin/xenledger /usr/local/bin/;"
+            "for more in /data/device-model-*.tar; do [ ! -e $more ] || tar -C / -xf $more; done;"
+            "ip link add %s type bridge; ip addr add 10.77.0.1/24 dev %s; ip link set %s up" % (BRIDGE, BRIDGE, BRIDGE)
+        )
+
+    # -- the server
+
+    def start(self):
+        """Starts the server, and logs in. Its log goes on in /data/server.log."""
+        self.run(
+            "cd /data; export XENLEDGER_ROOT_PASSWORD='%s' RUST_LOG=info,xenledger::driver=debug;"
+            "setsid xenledger serve --driver %s --data %s --listen 0.0.0.0:8080 --unix /run/xenledger/socket"
+            " >>/data/server.log 2>&1 </dev/null & echo $! >/data/server.pid" % (PASSWORD, self.driver, DATA)
+        )
+        self.wait(self._answers, "the server answers", pause=0.05)
+        self.login()
+
+    def _answers(self):
+        try:
+            with urllib.request.urlopen(self.lab.url + "/healthz", timeout=10) as answer:
+                return answer.status == 200
+        except OSError:
+            if not self.run("kill -0 $(cat /data/server.pid) 2>/dev/null && echo lives || true"):
+                raise AssertionError("the server ended:\n" + self.run("tail -n 20 /data/server.log"))
+            return False
+
+    def login(self):
+        self.session = XenAPI.Session(self.lab.url + "/")
+        self.session.xenapi.login_with_password("root", PASSWORD, "1.0", "lab")
+        self.x = self.session.xenapi
+
+    def kill(self):
+        """`kill -9`."""
+        self.run("read -r pid </data/server.pid; kill -9 $pid; while kill -0 $pid 2>/dev/null; do sleep 0.02; done")
+
+    def stop(self, failed=False):
+        """The end of all cases."""
+        if self.convergence:
+            say("convergence, in seconds after `xl list` could show it, or after the server was up again:")
+            for what, seconds in self.convergence:
+                late = "" if seconds <= CONVERGE_SECONDS_WANTED else "   !!! MORE THAN %g s" % CONVERGE_SECONDS_WANTED
+                say("%6.2f %s%s" % (seconds, what, late))
+        if failed:
+            for title, script in [("the server's log", "tail -n 60 /data/server.log"), ("xl list", "xl list -v")]:
+                say("the end of %s:" % title)
+                for line in self.run(script).splitlines():
+                    say("| " + line)
+        self.lab.remove()
+
+    @property
+    def network(self):
+        """The network that stands for the bridge."""
+        for ref, network in self.x.network.get_all_records().items():
+            if network["bridge"] == BRIDGE:
+                return ref
+        record = {"name_label": "guests", "name_description": "", "MTU": "1500", "other_config": {}}
+        return self.x.network.create(dict(record, bridge=BRIDGE, managed=False))
+
+    # -- waiting and comparing
+
+    def wait(self, reached, what, seconds_max=ANSWER_SECONDS_MAX, pause=0.1):
+        """Looks until it is so; running out of time is a failure."""
+        deadline = time.monotonic() + seconds_max
+        while not (found := reached()):
+            assert time.monotonic() < deadline, "waited %d s in vain until %s" % (seconds_max, what)
+            time.sleep(pause)
+        return found
+
+    def pending(self):
+        return [task for task in self.x.task.get_all_records().values() if task["status"] in ("pending", "cancelling")]
+
+    def disagreements(self):
+        return disagreements(self)
+
+    def agrees(self):
+        """Hypervisor, store, API and log say the same now, and nothing is pending."""
+        found = self.disagreements()
+        assert not found, "; ".join(found)
+
+    def converges(self, what, began=None):
+        """Waits until all agree, and notes how long that took from `began`, which is when `xl list` could show it."""
+        began = time.monotonic() if began is None else began
+        settled = began
+        while self.pending():
+            time.sleep(0.05)
+            assert time.monotonic() < began + CONVERGE_SECONDS_MAX, "still pending: %s" % self.pending()
+        while True:
+            asked = time.monotonic()  # looking costs seconds here, which are not the server's
+            found = self.disagreements()
+            if not found:
+                break
+            settled = time.monotonic()
+            assert asked < began + CONVERGE_SECONDS_MAX, "; ".join(found)
+        self.convergence.append((what, max(asked, settled) - began))
+        say("%5.2f s: %s" % self.convergence[-1][::-1])
+
+    def verify(self):
+        """The log is whole, and folds to the views: said by the program itself, beside the server."""
+        self.run("xenledger log verify --data " + DATA)
+
+    def log(self, **filters):
+        """Rows of the log, oldest first."""
+        query = "&".join("%s=%s" % pair for pair in filters.items())
+        request = urllib.request.Request("%s/log?session_id=%s&%s" % (self.lab.url, self.session._session, query))
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS_MAX) as answer:
+            return [json.loads(line) for line in answer.read().decode().splitlines()]
+
+    # -- work
+
+    def meanwhile(self, script):
+        """Runs a script in dom0 beside what follows; the result joins it."""
+        failure = []
+
+        def work():
+            try:
+                self.run(script)
+            except Exception as error:  # whatever it is, it is told where it is waited for
+                failure.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+
+        def join():
+            thread.join()
+            if failure:
+                raise failure[0]
+
+        return join
+
+    def done(self, task):
+        """Waits for a task, and gives its status and its error."""
+        self.wait(lambda: self.x.task.get_status(task) not in ("pending", "cancelling"), "the task ends", pause=0.05)
+        return self.x.task.get_status(task), self.x.task.get_error_info(task)
+
+    def succeeds(self, *tasks):
+        for task in tasks:
+            status, error = self.done(task)
+            assert status == "success", "%s: %s" % (status, error)
+
+
+class Guest:
+    """A machine made over the API, with a disk that has a mark on it, and an interface. In it runs guest/init."""
+
+    def __init__(self, house, kind, name=None, memory_mib=96):
+        house.guests += 1
+        self.house, self.kind = house, kind
+        self.name = name or "%s-%d" % (kind, house.guests)
+        self.address = "10.77.0.%d" % (house.guests + 1)
+        x = house.x
+        self.ref = x.VM.create(self._record(memory_mib * MIB))
+        self.uuid = x.VM.get_uuid(self.ref)
+        self.vdi, self.vbd = self.disk("0", "MARK-" + self.name)
+        self.vif = self.interface("0")
+
+    def _record(self, memory):
+        texts = dict.fromkeys(
+            "name_description PV_bootloader PV_legacy_args PV_bootloader_args HVM_boot_policy PCI_bus".split(), ""
+        )
+        maps = {key: {} for key in "HVM_boot_params VCPUs_params platform other_config xenstore_data".split()}
+        bytes = dict.fromkeys("memory_static_max memory_dynamic_max memory_dynamic_min".split(), str(memory))
+        return {
+            **texts,
+            **maps,
+            **bytes,
+            "memory_static_min": str(64 * MIB),
+            "name_label": self.name,
+            "recommendations": "",
+            "domain_type": self.kind,
+            "is_a_template": False,
+            "user_version": "1",
+            "affinity": "OpaqueRef:NULL",
+            "VCPUs_max": "2",
+            "VCPUs_at_startup": "1",
+            "PV_kernel": "/boot/guest/vmlinuz",
+            "PV_ramdisk": "/boot/guest/initrd.gz",
+            "PV_args": KERNEL_ARGUMENTS + " lab.ip=" + self.address,
+            "actions_after_shutdown": "destroy",
+            "actions_after_reboot": "restart",
+            "actions_after_crash": "destroy",
+        }
+
+    def disk(self, device, mark=None):
+        """A new disk on it; the mark is written to its file."""
+        x = self.house.x
+        sr = x.pool.get_default_SR(x.pool.get_all()[0])
+        vdi = x.VDI.create(
+            {
+                "name_label": "%s %s" % (self.name, device),
+                "name_description": "",
+                "SR": sr,
+                "virtual_size": str(8 * MIB),
+                "type": "user",
+                "sharable": False,
+                "read_only": False,
+                "other_config": {},
+            }
+        )
+        if mark:
+            uuid = x.VDI.get_uuid(vdi)
+            find = "file=$(find /data/disks -name '%s*' | grep .)" % uuid
+            self.house.run("%s && printf %s | dd conv=notrunc of=$file 2>&1" % (find, mark))
+        vbd = x.VBD.create(
+            {
+                "VM": self.ref,
+                "VDI": vdi,
+                "userdevice": device,
+                "bootable": False,
+                "mode": "RW",
+                "type": "Disk",
+                "unpluggable": True,
+                "empty": False,
+                "other_config": {},
+                "qos_algorithm_type": "",
+                "qos_algorithm_params": {},
+            }
+        )
+        return vdi, vbd
+
+    def interface(self, device, **more):
+        record = {"VM": self.ref, "network": self.house.network, "device": device, "MAC": "", "MTU": "1500"}
+        record.update({"other_config": {}, "qos_algorithm_type": "", "qos_algorithm_params": {}}, **more)
+        return self.house.x.VIF.create(record)
+
+    # -- what the guest says and does
+
+    @property
+    def state(self):
+        return self.house.x.VM.get_power_state(self.ref)
+
+    @property
+    def domid(self):
+        return int(self.house.x.VM.get_domid(self.ref))
+
+    @property
+    def console(self):
+        """The file that everything goes to that the guest says, in all its domains' lives."""
+        return "/var/log/xen/console/guest-%s-%s.log" % (self.name, self.uuid[:8])
+
+    def said(self):
+        """How much it has said: where to look on from."""
+        return int(self.house.run("wc -c <%s 2>/dev/null || echo 0" % self.console))
+
+    def says(self, pattern, since=0, seconds_max=ANSWER_SECONDS_MAX):
+        """Waits until it says something; the first line that matches."""
+        look = "tail -c +%d %s 2>/dev/null | tr -d '\\r' | grep -a -m1 -E '%s'" % (since + 1, self.console, pattern)
+        script = "n=0; until %s; do n=$((n+1)); [ $n -lt %d ] || exit 9; sleep 0.3; done" % (look, seconds_max * 3)
+        line = self.house.run(script, seconds_max + 60).strip()
+        say("%s: %s" % (self.name, line))
+        return line
+
+    def ticks(self):
+        """Where its counter is now."""
+        last = self.house.run("tr -d '\\r' <%s | grep -a GUEST-TICK | tail -n 1" % self.console)
+        return int(re.search(r"GUEST-TICK (\d+)", last)[1])
+
+    def does(self, command):
+        """Types a line on its console."""
+        self.house.run("echo '%s' >$(xenstore-read /local/domain/%d/console/tty)" % (command, self.domid))
+
+    def up(self, since=0):
+        """Waits until it is up, has found its disk's mark, and reached the host."""
+        self.says("GUEST-UP", since)
+        assert self.says("GUEST-DISK xvda", since).endswith("MARK-" + self.name)
+        self.says("GUEST-PING ok", since)
+
+    def start(self):
+        since = self.said()
+        self.house.x.VM.start(self.ref, False, False)
+        self.house.agrees()
+        return since
+
+    def remove(self):
+        """Away with it, whatever it does."""
+        x = self.house.x
+        if self.state != "Halted":
+            x.VM.hard_shutdown(self.ref)
+        disks = [x.VBD.get_VDI(vbd) for vbd in x.VM.get_VBDs(self.ref)]
+        x.VM.destroy(self.ref)
+        for vdi in disks:
+            x.VDI.destroy(vdi)
+        self.house.agrees()

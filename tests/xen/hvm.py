@@ -1,0 +1,33 @@
+"""A fully virtualised machine, with Debian's device model. It boots in about a minute on an emulated processor."""
+
+from harness import case
+from house import Guest
+
+
+@case
+def an_HVM_machine_lives(house):
+    x, guest = house.x, Guest(house, "hvm", memory_mib=192)
+    x.VM.set_HVM_boot_policy(guest.ref, "BIOS order")
+    since = guest.start()
+    guest.up(since)
+    locations = [x.console.get_record(ref)["protocol"] for ref in x.VM.get_consoles(guest.ref)]
+    assert "rfb" in locations, locations
+
+    x.VM.pause(guest.ref)
+    house.agrees()
+    x.VM.unpause(guest.ref)
+    house.agrees()
+
+    since = guest.said()
+    x.VM.suspend(guest.ref)
+    house.agrees()
+    before = guest.ticks()
+    x.VM.resume(guest.ref, False, False)
+    house.agrees()
+    guest.says("GUEST-TICK %d" % (before + 2), since)
+
+    guest.does("poweroff -f")
+    house.wait(lambda: guest.state == "Halted", "the machine is Halted")
+    house.converges("an HVM guest powers off")
+    guest.remove()
+    house.verify()
