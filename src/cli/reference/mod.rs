@@ -22,8 +22,12 @@ pub const GUIDES: &[(&str, &str)] = &[
 ];
 
 /// Pages written by hand for those who run the server or work on it.
-pub const BEHIND: &[(&str, &str)] =
-    &[("Operating", "operating.md"), ("Architecture", "ARCHITECTURE.md"), ("Changes", "CHANGELOG.md")];
+pub const BEHIND: &[(&str, &str)] = &[
+    ("A Xen host", "xen-host.md"),
+    ("Operating", "operating.md"),
+    ("Architecture", "ARCHITECTURE.md"),
+    ("Changes", "CHANGELOG.md"),
+];
 
 /// What stands above every generated page.
 const MADE: &str = "<!-- Made from src/model by `xenledger model --reference proto-docs`; do not edit. -->\n\n";
