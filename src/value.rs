@@ -434,8 +434,29 @@ pub fn adopt(ty: Ty, value: Value) -> Value {
 
 /// `20261122T19:56:26Z`, how every client reads a time.
 pub fn format_time(micros: Micros) -> String {
+    with_time(micros, str::to_string)
+}
+
+/// The same on the stack. A year beyond four digits is no time that a client could read: it is the epoch's.
+pub fn with_time<R>(micros: Micros, use_text: impl FnOnce(&str) -> R) -> R {
     let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-    time.strftime("%Y%m%dT%H:%M:%SZ").to_string()
+    let mut time = jiff::tz::Offset::UTC.to_datetime(time);
+    if time.year() < 0 {
+        time = jiff::civil::datetime(1970, 1, 1, 0, 0, 0, 0);
+    }
+    let mut buffer = *b"00000000T00:00:00Z";
+    let mut put = |at: usize, number: i16| {
+        let digits = number.unsigned_abs() as u8;
+        buffer[at] += digits / 10;
+        buffer[at + 1] += digits % 10;
+    };
+    put(0, time.year() / 100);
+    put(2, time.year() % 100);
+    for (at, number) in [(4, time.month()), (6, time.day()), (9, time.hour()), (12, time.minute()), (15, time.second())]
+    {
+        put(at, number.into());
+    }
+    use_text(std::str::from_utf8(&buffer).expect("BUG: digits are UTF-8"))
 }
 
 /// Reads `YYYYMMDDThh:mm:ss`, with or without `Z`, with or without dashes.
@@ -499,8 +520,13 @@ pub trait Encode {
         self.name(name);
     }
 
+    /// Text in which nothing needs escaping on any wire: a reference, a name of an enum.
+    fn plain(&mut self, text: &str) {
+        self.text(text);
+    }
+
     fn reference(&mut self, value: Ref) {
-        value.with_text(|text| self.text(text));
+        value.with_text(|text| self.plain(text));
     }
 
     fn value(&mut self, value: &Value) {
@@ -511,7 +537,7 @@ pub trait Encode {
             Value::Float(value) => self.float(*value),
             Value::Time(value) => self.time(*value),
             Value::String(text) => self.text(text),
-            Value::Enum(name) => self.text(name),
+            Value::Enum(name) => self.plain(name),
             Value::Ref(reference) => self.reference(*reference),
             Value::Set(values) => {
                 self.begin_array();
@@ -528,6 +554,26 @@ pub trait Encode {
                 }
                 self.end_struct();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        const DAY: Micros = 86_400_000_000;
+        for day in (-200_000..=2_000_000).step_by(997) {
+            let time = day * DAY + day.rem_euclid(86_400) * 1_000_000;
+            let text = format_time(time);
+            let by_library = jiff::Timestamp::from_microsecond(time).expect("a time").strftime("%Y%m%dT%H:%M:%SZ");
+            assert_eq!(text, by_library.to_string());
+            assert_eq!(parse_time(&text), Some(time));
+        }
+        for beyond in [Micros::MIN, Micros::MAX, -70_000_000_000_000_000] {
+            assert_eq!(format_time(beyond), "19700101T00:00:00Z", "{beyond} is no time that the wire can carry");
         }
     }
 }

@@ -53,7 +53,7 @@ impl Gateway {
         check_count(message, &request)?;
         if message.no_session {
             let args = arguments(message, request.params)?;
-            return self.login(message, &args, &request.peer).await;
+            return Box::pin(self.login(message, &args, &request.peer)).await;
         }
         let view = self.ledger.view();
         let mut params = request.params;
@@ -123,7 +123,7 @@ impl Gateway {
         }
         let view = &sight.view;
         if let Some(id) = command::secret::vault_id(view, &call) {
-            let value = self.accounts.reveal(id?).await?;
+            let value = Box::pin(self.accounts.reveal(id?)).await?;
             return value.map(Answer::Value).ok_or_else(|| codes::HANDLE_INVALID("secret", call.reference(0)));
         }
         if let Some(implied) = message.implied.filter(|_| message.reads() && command::handler(message).is_none()) {
@@ -136,6 +136,13 @@ impl Gateway {
             let answer = reader(&reading, &call)?;
             return Ok(Answer::Value(sight.scope.limit(view, message.result, answer)));
         }
+        // In a box, so that every read's future need not be as large as the largest of those that wait.
+        Box::pin(self.carry_out(sight, call, caller, noted)).await
+    }
+
+    /// What waits for something: events, passwords, the writer, the end of an operation.
+    async fn carry_out(&self, sight: Sight, call: Call, caller: Caller, noted: &mut Noted) -> Result<Answer, ApiError> {
+        let (message, view) = (call.message, &sight.view);
         match message.class {
             ClassId::event => return self.event(call, &caller, noted).await,
             ClassId::task if message.full_name == TASK_WAIT => return self.task_wait(&call, &caller).await,

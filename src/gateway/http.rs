@@ -91,7 +91,7 @@ async fn json_rpc(
             let call = Asked { call, notify: notify(&headers) };
             answer(&gateway, peer, id, call, &mut noted, &mut out).await
         }
-        Ok(jsonrpc::Request::Batch(calls)) => batch(&gateway, peer, id, calls, &mut noted, &mut out).await,
+        Ok(jsonrpc::Request::Batch(calls)) => Box::pin(batch(&gateway, peer, id, calls, &mut noted, &mut out)).await,
         Err(malformed) => malformed.answer(&mut out),
     }
     let mut response = respond("application/json", out, noted);
@@ -133,7 +133,7 @@ async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, asked: Asked, noted
     let background = method.starts_with("Async.");
     let request = Request { method, params, peer, id };
     let served = match asked.notify.filter(|_| background) {
-        Some(subscription) => gateway.serve_notified(request, &subscription, noted).await,
+        Some(subscription) => Box::pin(gateway.serve_notified(request, &subscription, noted)).await,
         None => gateway.serve(request, noted).await,
     };
     gateway.counts.answered(served.is_ok());

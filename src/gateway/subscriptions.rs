@@ -27,7 +27,7 @@ impl Gateway {
     pub(super) async fn subscription(&self, call: &Call, caller: &Caller) -> Option<Result<Answer, ApiError>> {
         match call.message.full_name {
             POLL => Some(self.poll(call, caller).await),
-            TEST => Some(self.test_destination(call, caller).await),
+            TEST => Some(Box::pin(self.test_destination(call, caller)).await),
             ACK => self.known_already(call, caller).transpose(),
             _ => None,
         }

@@ -212,7 +212,11 @@ impl<'a> ReadView<'a> {
     ) {
         out.begin_struct();
         for (index, field) in class.def().fields.iter().enumerate() {
-            if field.flags.internal || field.flags.secret || object.record[index] == Value::Absent || !wanted(index) {
+            if field.flags.internal
+                || field.flags.secret
+                || matches!(object.record[index], Value::Absent)
+                || !wanted(index)
+            {
                 continue;
             }
             out.field(field.name);

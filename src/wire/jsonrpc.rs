@@ -5,12 +5,13 @@
 //! with a bad parameter is still answered under its id. A call without an id is
 //! answered under `null`: HTTP owes an answer in any case.
 
-use super::{Call, Fault, MAX_BATCH, MAX_DEPTH, Malformed, Protocol, Reply};
+use super::{Call, Fault, MAX_BATCH, MAX_DEPTH, Malformed, Protocol, Reply, any_byte};
 use crate::error::ApiError;
-use crate::value::{Encode, Map, Micros, Value, format_time};
+use crate::value::{Encode, Map, Micros, Value, with_time};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,20 +60,19 @@ fn call(text: &str) -> Result<Call, Malformed> {
         }
         Err(error) => return Err(Malformed { fault: fault_of(&error), detail: error.to_string(), reply }),
     };
-    let part = |name: &str| envelope.0.get(name).map(|raw| raw.get());
-    if part("jsonrpc") != Some("\"2.0\"") {
+    if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
         reply.protocol = Protocol::JsonRpc1;
     }
-    let id = part("id").unwrap_or("null");
+    let id = envelope.id.map_or("null", RawValue::get);
     let wrong = |fault, detail: String, reply| Err(Malformed { fault, detail, reply });
     if id.starts_with(['{', '[', 't', 'f']) {
         return wrong(Fault::Request, "an id that is no number and no string".into(), reply);
     }
     reply.id = Box::from(id);
-    let Some(Ok(method)) = part("method").map(serde_json::from_str::<String>) else {
+    let Some(Ok(method)) = envelope.method.map(|raw| serde_json::from_str::<String>(raw.get())) else {
         return wrong(Fault::Request, "a call without the name of a method".into(), reply);
     };
-    match part("params").map_or(Ok(Vec::new()), params) {
+    match envelope.params.map_or(Ok(Vec::new()), |raw| params(raw.get())) {
         Ok(params) => Ok(Call { method, params, reply }),
         Err(detail) => wrong(Fault::Params, detail, reply),
     }
@@ -82,14 +82,21 @@ fn params(text: &str) -> Result<Vec<Value>, String> {
     if !text.starts_with('[') {
         return Err("parameters have an order: they come in an array".into());
     }
-    Ok(decode(text, MAX_DEPTH + 1)?.as_set().to_vec())
+    decode(text, MAX_DEPTH, |nested, json| json.deserialize_seq(Elements(nested)))
 }
 
-/// Reads one value of at most this depth.
-fn decode(text: &str, depth: usize) -> Result<Value, String> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Nested { depth }.deserialize(&mut deserializer).map_err(|error| describe(&error))?;
-    if has_oversized_integer(text) {
+type Json<'t> = serde_json::Deserializer<serde_json::de::StrRead<'t>>;
+
+/// Reads text that holds nothing nested deeper than this, and no integer beyond 64 bits.
+fn decode<'t, T>(
+    text: &'t str,
+    depth: usize,
+    read: impl FnOnce(Nested<'_>, &mut Json<'t>) -> serde_json::Result<T>,
+) -> Result<T, String> {
+    let floats = Cell::new(false);
+    let nested = Nested { depth, floats: &floats };
+    let value = read(nested, &mut serde_json::Deserializer::from_str(text)).map_err(|error| describe(&error))?;
+    if floats.get() && has_oversized_integer(text) {
         return Err("an integer of more than 64 bits".into());
     }
     Ok(value)
@@ -136,8 +143,26 @@ fn string_length(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 2)
 }
 
-/// The members of a call, not decoded.
-struct Envelope<'a>(BTreeMap<String, &'a RawValue>);
+/// The name of a member of a call.
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Member {
+    Jsonrpc,
+    Id,
+    Method,
+    Params,
+    Other(String),
+}
+
+/// The members of a call, not decoded. What else there is means nothing, but has names too.
+#[derive(Default)]
+struct Envelope<'a> {
+    jsonrpc: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    method: Option<&'a RawValue>,
+    params: Option<&'a RawValue>,
+    others: BTreeSet<String>,
+}
 
 impl<'de> de::Deserialize<'de> for Envelope<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -150,13 +175,21 @@ impl<'de> de::Deserialize<'de> for Envelope<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Envelope<'de>, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((name, raw)) = access.next_entry::<String, &RawValue>()? {
-                    if members.insert(name, raw).is_some() {
+                let mut envelope = Envelope::default();
+                while let Some(member) = access.next_key::<Member>()? {
+                    let raw = access.next_value::<&RawValue>()?;
+                    let again = match member {
+                        Member::Jsonrpc => envelope.jsonrpc.replace(raw).is_some(),
+                        Member::Id => envelope.id.replace(raw).is_some(),
+                        Member::Method => envelope.method.replace(raw).is_some(),
+                        Member::Params => envelope.params.replace(raw).is_some(),
+                        Member::Other(name) => !envelope.others.insert(name),
+                    };
+                    if again {
                         return Err(de::Error::custom("two members of one name"));
                     }
                 }
-                Ok(Envelope(members))
+                Ok(envelope)
             }
         }
         deserializer.deserialize_map(Members)
@@ -193,20 +226,22 @@ impl<'de> de::Deserialize<'de> for Batch<'de> {
 
 /// Reads straight into a `Value`: no tree in between, and duplicate names show.
 #[derive(Clone, Copy)]
-struct Nested {
+struct Nested<'f> {
     depth: usize,
+    /// Set when a number was no integer of 64 bits.
+    floats: &'f Cell<bool>,
 }
 
-impl Nested {
-    fn deeper<E: de::Error>(self) -> Result<Nested, E> {
+impl Nested<'_> {
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Nested { depth }),
+            Some(depth) => Ok(Nested { depth, ..self }),
             None => Err(E::custom(format_args!("values nest deeper than {MAX_DEPTH}"))),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Nested {
+impl<'de> DeserializeSeed<'de> for Nested<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -214,7 +249,7 @@ impl<'de> DeserializeSeed<'de> for Nested {
     }
 }
 
-impl<'de> Visitor<'de> for Nested {
+impl<'de> Visitor<'de> for Nested<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -238,6 +273,7 @@ impl<'de> Visitor<'de> for Nested {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        self.floats.set(true);
         Ok(Value::Float(value))
     }
 
@@ -245,12 +281,8 @@ impl<'de> Visitor<'de> for Nested {
         Ok(Value::text(value))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = access.next_element_seed(self)? {
-            values.push(value);
-        }
-        Ok(Value::set(values))
+    fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<Value, A::Error> {
+        Elements(self).visit_seq(access).map(Value::set)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
@@ -264,9 +296,28 @@ impl<'de> Visitor<'de> for Nested {
     }
 }
 
+/// The elements of an array.
+struct Elements<'f>(Nested<'f>);
+
+impl<'de> Visitor<'de> for Elements<'_> {
+    type Value = Vec<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Vec<Value>, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = access.next_element_seed(self.0)? {
+            values.push(value);
+        }
+        Ok(values)
+    }
+}
+
 /// Decodes one value that stands alone: a result, for our own client.
 pub(super) fn value(text: &str) -> Result<Value, String> {
-    decode(text, MAX_DEPTH * 2)
+    decode(text, MAX_DEPTH * 2, |nested, json| nested.deserialize(json))
 }
 
 /// Renders values into a buffer. Whether a comma is due shows in the last byte, so there is no stack.
@@ -319,12 +370,17 @@ impl Encode for JsonWriter<'_> {
     }
 
     fn time(&mut self, value: Micros) {
-        self.text(&format_time(value));
+        with_time(value, |text| self.plain(text));
     }
 
     fn text(&mut self, value: &str) {
         self.next();
         escape(self.out, value);
+    }
+
+    fn plain(&mut self, text: &str) {
+        self.next();
+        quote(self.out, text.as_bytes());
     }
 
     fn begin_array(&mut self) {
@@ -350,23 +406,28 @@ impl Encode for JsonWriter<'_> {
 
     fn field(&mut self, name: &'static str) {
         self.next();
+        self.out.reserve(name.len() + 3);
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
 }
 
+/// Appends what needs no escaping, with its quotation marks.
+fn quote(out: &mut Vec<u8>, plain: &[u8]) {
+    out.reserve(plain.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(plain);
+    out.push(b'"');
+}
+
 /// Appends a string with its quotation marks.
 fn escape(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
     let bytes = text.as_bytes();
-    // Nearly every text is plain, and finding that out without a branch a byte is several times as fast.
-    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    if !bytes.iter().fold(false, |found, byte| found | special(*byte)) {
-        out.extend_from_slice(bytes);
-        out.push(b'"');
-        return;
+    if !any_byte(bytes, |byte| (byte < 0x20) | (byte == b'"') | (byte == b'\\')) {
+        return quote(out, bytes);
     }
+    out.push(b'"');
     let mut written = 0;
     for (at, byte) in bytes.iter().enumerate() {
         if *byte >= 0x20 && !matches!(byte, b'"' | b'\\') {

@@ -3,9 +3,9 @@
 //! Requests may be formatted as they like; answers have no character between
 //! tags, because xen-api's parser takes white space for an element.
 
-use super::{Call, Fault, MAX_DEPTH, Malformed, Render, Reply};
+use super::{Call, Fault, MAX_DEPTH, Malformed, Render, Reply, any_byte};
 use crate::error::ApiError;
-use crate::value::{Encode, Map, Micros, Value, format_time, parse_time};
+use crate::value::{Encode, Map, Micros, Value, parse_time, with_time};
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesDecl, BytesRef, Event};
 use std::borrow::Cow;
@@ -373,13 +373,19 @@ impl Encode for XmlWriter<'_> {
 
     fn time(&mut self, value: Micros) {
         self.put(b"<value><dateTime.iso8601>");
-        self.put(format_time(value).as_bytes());
+        with_time(value, |text| self.put(text.as_bytes()));
         self.put(b"</dateTime.iso8601></value>");
     }
 
     fn text(&mut self, value: &str) {
         self.put(b"<value>");
         escape(self.out, value);
+        self.put(b"</value>");
+    }
+
+    fn plain(&mut self, text: &str) {
+        self.put(b"<value>");
+        self.put(text.as_bytes());
         self.put(b"</value>");
     }
 
@@ -413,6 +419,9 @@ impl Encode for XmlWriter<'_> {
 fn escape(out: &mut Vec<u8>, text: &str) {
     const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
     let bytes = text.as_bytes();
+    if !any_byte(bytes, |byte| (byte < 0x20) | (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == 0xef)) {
+        return out.extend_from_slice(bytes);
+    }
     let mut written = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let (escaped, length): (&[u8], usize) = match byte {
