@@ -60,6 +60,13 @@ impl World {
         }
     }
 
+    /// Sets a simulated clock back; does nothing to the real one.
+    pub fn turn_back(&self, by: Duration) {
+        if let Kind::Simulated(simulated) = &*self.0 {
+            simulated.now.fetch_sub(by.as_micros() as i64, Ordering::SeqCst);
+        }
+    }
+
     /// Sleeps on this world's clock.
     pub async fn sleep(&self, duration: Duration) {
         match &*self.0 {

@@ -108,6 +108,9 @@ pub fn render(gateway: &Gateway) -> String {
     let position = Gauge::<i64>::default();
     position.set(view.position as i64);
     registry.register("log_position", "The newest published position of the log", position);
+    let writable = Gauge::<i64>::default();
+    writable.set(i64::from(gateway.ledger.trouble().is_none()));
+    registry.register("log_writable", "Whether the log can be written: 0 while changes are refused for it", writable);
     let objects = Family::<Class, Gauge>::default();
     for (class, count) in view.counts() {
         objects.get_or_create(&Class { class: class.name() }).set(count as i64);

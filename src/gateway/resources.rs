@@ -5,6 +5,7 @@
 use super::http::{Noted, respond};
 use super::{Gateway, Peer, metrics};
 use crate::command::Principal;
+use crate::log::writer::CLOCK_BEHIND_MAX;
 use crate::model::user;
 use crate::views::read::Scope;
 use axum::Router;
@@ -31,11 +32,18 @@ pub fn routes() -> Router<Gateway> {
         .merge(super::audit::routes())
 }
 
-/// The server answers, and its writer has the log.
+/// The server answers, and its writer has the log. A clock that went back is told of, and hinders nobody.
 async fn healthz(State(gateway): State<Gateway>) -> Response<Body> {
-    match gateway.ledger.writable() {
-        true => text(StatusCode::OK, "ok\n"),
-        false => text(StatusCode::SERVICE_UNAVAILABLE, "the log cannot be written; the server's own log says why\n"),
+    if let Some(trouble) = gateway.ledger.trouble() {
+        let since = crate::value::format_time(trouble.since);
+        let why = format!("the log cannot be written since {since}: {}", trouble.cause);
+        return refused(StatusCode::SERVICE_UNAVAILABLE, why);
+    }
+    match gateway.ledger.view().time - gateway.ledger.world().now() {
+        behind if behind > CLOCK_BEHIND_MAX => {
+            refused(StatusCode::OK, format!("ok\nthe clock is {} s behind the log", behind / 1_000_000))
+        }
+        _ => text(StatusCode::OK, "ok\n"),
     }
 }
 
@@ -144,7 +152,7 @@ pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-/// An answer that says what is wrong.
+/// An answer that says what is so, or what is wrong.
 pub(super) fn refused(status: StatusCode, why: String) -> Response<Body> {
     let mut response = text(status, "");
     *response.body_mut() = Body::from(why + "\n");

@@ -41,6 +41,7 @@ struct State {
     rows: Vec<Row>,
     vault: BTreeMap<Ref, Sealed>,
     injected: VecDeque<Injected>,
+    broken: Option<Injected>,
     failing_heads: u32,
 }
 
@@ -71,6 +72,11 @@ impl MemoryLog {
     /// Makes the next append that no earlier call spoke for end so.
     pub fn inject(&self, outcome: Injected) {
         self.state().injected.push_back(outcome);
+    }
+
+    /// Makes every append end so from now on, or as it should again.
+    pub fn keep_injecting(&self, outcome: Option<Injected>) {
+        self.state().broken = outcome;
     }
 
     /// Makes the next `count` reads of the head fail.
@@ -138,7 +144,7 @@ impl Port for MemoryLog {
         }
         let injected = {
             let mut state = self.state();
-            let injected = state.injected.pop_front();
+            let injected = state.injected.pop_front().or(state.broken);
             if injected == Some(Injected::Conflict) || !state.accepts(term, expected, &rows) {
                 return Appended::Conflict;
             }

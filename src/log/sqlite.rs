@@ -30,8 +30,9 @@ use std::time::Duration;
 /// The log's file in the data folder.
 pub const FILE: &str = "log.sqlite";
 
-/// How long a statement waits for a lock that a checkpoint holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for a lock: a checkpoint holds one for a moment, somebody with a tool of theirs for longer,
+/// and then changes are refused.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The writer's port to a log in SQLite.
 pub struct SqliteLog {
@@ -227,7 +228,13 @@ fn not_written(error: sqlx::Error) -> Appended {
 }
 
 fn storage(error: sqlx::Error) -> StorageError {
-    StorageError(format!("the log's storage: {error}"))
+    StorageError(match primary_code(&error) {
+        Some(5 | 6) => format!("another program keeps it locked: {error}"),
+        Some(8) => format!("its disk is read-only: {error}"),
+        Some(10) => format!("its disk fails: {error}"),
+        Some(13) => format!("its disk is full: {error}"),
+        _ => format!("the log's storage: {error}"),
+    })
 }
 
 /// Writes behind a commit of unknown outcome: whatever of it is still there becomes durable, and what is not can

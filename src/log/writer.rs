@@ -1,36 +1,52 @@
 //! The writer: the one task that decides, appends, folds and publishes.
 //!
-//! Waiting commands are taken from the lanes of their principals in turn
-//! ([`lanes`]), decided one after the other on a working view, written
+//! Waiting commands are decided one after the other on a working view, written
 //! in one append, then published and answered; nobody hears of a change, nor
 //! is refused because of one, before it is durable. What causes no sync of its
 //! own (refusals, failed logins, progress) rides with the next batch, at the
 //! latest after [`RIDE_AT_MOST`].
 //!
 //! ```text
-//!   idle ──command──▶ decide+fold ──▶ append ─┬─ Done ───────▶ publish, answer ──▶ idle
-//!     ▲ └──ride time──▶                        ├─ NotWritten ─▶ answer the failure ─▶ idle
-//!     │                                        ├─ Unknown ────▶ read the head: one of the others
+//!   idle ──command──▶ decide+fold ──▶ append ─┬─ Done ───────▶ publish, answer ───▶ idle
+//!     ▲ └──ride time──▶                        ├─ NotWritten ─▶ answer the failure ─▶ idle, tried again by itself
+//!     │                                        ├─ Unknown ────▶ in doubt: refuse, read the head ⟲ ─▶ one of the others
 //!     └────────────────────────────────────────└─ Conflict ───▶ step down: answer failures for ever
 //! ```
 //!
+//! [`standing`] has the story of a failure, and tells it once there is a log
+//! to tell it in.
+//!
 //! Must never wait for a reader, hash a password, or talk to the hypervisor.
 
-use super::{Appended, Head, Port, Row, VaultChanges};
+mod answers;
+pub mod lanes;
+mod ledger;
+mod refusals;
+mod standing;
+
+pub use ledger::{Accepted, Answer, Ledger};
+pub use refusals::Refusal;
+pub use standing::{CLOCK_BEHIND_MAX, Trouble};
+
+use super::{Appended, Hash, Head, Port, Row, StorageError, VaultChanges};
 use crate::command::{self, Command, Decision};
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Event, Kind};
-use crate::value::{Micros, Ref, Value};
+use crate::value::Micros;
 use crate::views::{Effect, View, fold};
 use crate::world::World;
+use answers::{AnswerKey, Answers};
 use arc_swap::ArcSwap;
-use lanes::{Entrance, Exit, Refused, lanes};
-use std::collections::{HashMap, VecDeque};
+use lanes::Exit;
+use ledger::{Job, Submission};
+use refusals::RefusalRate;
+use standing::{RETRY_EVERY, Standing, Told};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Commands decided in one append at most.
 const BATCH_MAX: usize = 256;
@@ -38,23 +54,9 @@ const BATCH_MAX: usize = 256;
 const RIDE_AT_MOST: Duration = Duration::from_millis(200);
 /// Rows that may wait for company; more are counted, not kept.
 const RIDERS_MAX: usize = 1024;
-/// Refusals of one principal and address written in one second; more are counted.
-const REFUSALS_PER_SECOND: u32 = 10;
-/// Answers remembered for retried calls.
-const ANSWERS_MAX: usize = 16_384;
-
-/// What an accepted command is answered with.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Accepted {
-    pub result: Value,
-    /// The position of its event; the head's where there was nothing to write.
-    pub position: u64,
-    /// The task whose end the caller waits for.
-    pub pending: Option<Ref>,
-}
-
-/// The answer to a command.
-pub type Answer = Result<Accepted, ApiError>;
+/// How long the callers of a batch that may or may not be there wait for the truth before they are told that nobody
+/// knows.
+const DOUBT_AT_MOST: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
 
 /// A batch that has become durable, for those who tell others.
 pub struct Published {
@@ -67,93 +69,27 @@ pub struct Published {
 /// Called after the answers have left, once a batch, in order.
 pub type Publish = Box<dyn FnMut(Arc<Published>) + Send>;
 
-struct Submission {
-    command: Command,
-    answer: Option<oneshot::Sender<Answer>>,
-    /// May wait for company.
-    rides: bool,
+/// How the answer to a change begins that was not made because of the log, and to one of which that is not known.
+const UNWRITTEN: &str = "the change was not made: ";
+const UNKNOWN: &str = "it is not known whether the change was made: ";
+
+fn unwritten(why: impl std::fmt::Display) -> ApiError {
+    codes::INTERNAL_ERROR(format!("{UNWRITTEN}{why}"))
 }
 
-/// A refused call or a failed login, for the log.
-pub struct Refusal {
-    pub kind: Kind,
-    pub principal: Arc<str>,
-    pub message: Arc<str>,
-    pub request: Arc<str>,
-    pub body: Body,
+/// Why a writer that stepped down refuses.
+const TAKEN: &str = "another writer has taken the log";
+/// And one in doubt.
+const UNREADABLE: &str = "the log can be neither written nor read";
+
+fn unknown(why: impl std::fmt::Display) -> ApiError {
+    codes::INTERNAL_ERROR(format!("{UNKNOWN}{why}"))
 }
 
-enum Job {
-    Command(Submission),
-    Refusal(Refusal),
-}
-
-/// How the rest of the program sends commands and reads the published view. Cheap to clone.
-#[derive(Clone)]
-pub struct Ledger {
-    jobs: Entrance<Job>,
-    /// The lane of all refusals, whosever they are: somebody else's wrong passwords must not fill one's own.
-    refusals: Arc<str>,
-    view: Arc<ArcSwap<View>>,
-    world: World,
-    /// False while the log cannot be written.
-    writable: Arc<AtomicBool>,
-}
-
-impl Ledger {
-    /// Whether the last append succeeded: what a health check asks.
-    pub fn writable(&self) -> bool {
-        self.writable.load(Ordering::Relaxed)
-    }
-
-    /// The view at the newest published position.
-    pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
-    }
-
-    pub fn world(&self) -> &World {
-        &self.world
-    }
-
-    /// Sends a command and waits until it is durable or refused. The command goes on if the caller does not.
-    pub async fn submit(&self, command: Command) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        match self.send(Submission { command, answer: Some(answer), rides: false }) {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(stopped())),
-            Err(Refused::Full) => Err(codes::TOO_MANY_PENDING_TASKS()),
-            Err(Refused::Closed) => Err(stopped()),
-        }
-    }
-
-    /// Sends a command that may wait for company and that nobody waits for.
-    pub fn submit_riding(&self, command: Command) {
-        // Without room it is left out: what rides says nothing that the next does not say better.
-        let _ = self.send(Submission { command, answer: None, rides: true });
-    }
-
-    /// Notes a refusal that happened before the writer: a wrong password, a role that may not.
-    pub fn refused(&self, refusal: Refusal) {
-        // A full lane drops the row, never the caller: an attacker must not be able to stop the server.
-        let _ = self.jobs.send(&self.refusals, Job::Refusal(refusal));
-    }
-
-    /// Lets the writer finish what was sent before, and end.
-    pub fn close(&self) {
-        self.jobs.close();
-    }
-
-    fn send(&self, submission: Submission) -> Result<(), Refused> {
-        let principal = submission.command.principal.name.clone();
-        self.jobs.send(&principal, Job::Command(submission))
-    }
-}
-
-fn stopped() -> ApiError {
-    unwritten("the writer has stopped")
-}
-
-fn unwritten(why: &str) -> ApiError {
-    codes::INTERNAL_ERROR(format!("the change was not made: {why}"))
+/// Whether a command failed because of the log, whatever it asked for.
+pub fn is_of_the_log(error: &ApiError) -> bool {
+    let why = error.params.first().filter(|_| error.code == "INTERNAL_ERROR");
+    why.is_some_and(|why| why.starts_with(UNWRITTEN) || why.starts_with(UNKNOWN))
 }
 
 /// See the module.
@@ -166,11 +102,14 @@ pub struct Writer<P> {
     world: World,
     jobs: Exit<Job>,
     publish: Publish,
+    riding: Vec<Submission>,
     riders: VecDeque<Refusal>,
+    ride_until: Option<Instant>,
     rate: RefusalRate,
     answers: Answers,
+    standing: Standing,
+    doubt: Option<Doubt>,
     stepped_down: bool,
-    writable: Arc<AtomicBool>,
 }
 
 /// One batch while it is made.
@@ -182,22 +121,30 @@ struct Batch {
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     /// First answers of this batch by principal and request id.
     remembered: Vec<(AnswerKey, Answer)>,
+    /// Refusals that are rows of it: they ride with another if it fails.
+    refusals: VecDeque<Refusal>,
+    told: Told,
+}
+
+/// A batch that may or may not be in the log.
+struct Doubt {
+    batch: Batch,
+    /// The head before it.
+    expected: u64,
+    /// The head with it.
+    last: Hash,
+    cause: StorageError,
+    retry_at: Instant,
+    answer_by: Instant,
 }
 
 impl<P: Port> Writer<P> {
     /// A writer that goes on where `view` ends. `port` has been opened and gave `term`.
     pub fn new(port: P, term: u64, view: View, world: World, publish: Publish) -> (Writer<P>, Ledger) {
-        let (entrance, jobs) = lanes();
         let current = Arc::new(view);
         let view = Arc::new(ArcSwap::new(current.clone()));
-        let writable = Arc::new(AtomicBool::new(true));
-        let ledger = Ledger {
-            jobs: entrance,
-            refusals: Arc::default(),
-            view: view.clone(),
-            world: world.clone(),
-            writable: writable.clone(),
-        };
+        let standing = Standing::new(world.clone());
+        let (ledger, jobs) = Ledger::new(view.clone(), world.clone(), standing.shown());
         let writer = Writer {
             port,
             term,
@@ -206,49 +153,83 @@ impl<P: Port> Writer<P> {
             world,
             jobs,
             publish,
+            riding: Vec::new(),
             riders: VecDeque::new(),
+            ride_until: None,
             rate: RefusalRate::default(),
             answers: Answers::default(),
+            standing,
+            doubt: None,
             stepped_down: false,
-            writable,
         };
         (writer, ledger)
     }
 
     /// Works until it is closed, or every [`Ledger`] is gone; what was queued by then is written.
     pub async fn run(mut self) {
-        let mut riding: Vec<Submission> = Vec::new();
-        let mut ride_until: Option<tokio::time::Instant> = None;
         loop {
-            let until = ride_until.unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600));
+            let until = self.due_at();
             let came = tokio::select! {
                 () = self.jobs.ready() => true,
-                () = tokio::time::sleep_until(until), if ride_until.is_some() => false,
+                () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => false,
             };
             let mut now = Vec::new();
             for job in if came { self.gather().await } else { Vec::new() } {
                 match job {
-                    Job::Command(submission) if submission.rides => riding.push(submission),
+                    Job::Command(submission) if submission.rides => self.riding.push(submission),
                     Job::Command(submission) => now.push(submission),
                     Job::Refusal(refusal) => self.ride(refusal),
                 }
             }
             let closed = self.jobs.is_closed() && self.jobs.waiting() == 0;
-            let due = !came || closed || riding.len() >= BATCH_MAX;
-            if !now.is_empty() || due {
-                // Riders came first: progress must not overtake the end of its task.
-                now.splice(0..0, riding.drain(..));
-                self.batch(now, due).await;
-                if self.riders.is_empty() {
-                    ride_until = None;
-                }
-            }
-            if ride_until.is_none() && !(riding.is_empty() && self.riders.is_empty()) {
-                ride_until = Some(tokio::time::Instant::now() + RIDE_AT_MOST);
-            }
+            let due = !came || closed || self.riding.len() >= BATCH_MAX;
+            self.work(now, due).await;
             if closed {
-                return;
+                return self.end();
             }
+        }
+    }
+
+    /// When something is to be done even if nobody sends a command.
+    fn due_at(&self) -> Option<Instant> {
+        if self.stepped_down {
+            return None;
+        }
+        match &self.doubt {
+            Some(doubt) => Some(doubt.retry_at),
+            None => [self.ride_until, self.standing.due_at()].into_iter().flatten().min(),
+        }
+    }
+
+    /// Writes what is to be written now; refuses it while that cannot be.
+    async fn work(&mut self, mut now: Vec<Submission>, due: bool) {
+        if self.doubt.is_some() && due {
+            self.settle().await;
+        }
+        if self.stepped_down || self.doubt.is_some() {
+            now.append(&mut self.riding);
+            return self.refuse_all(now);
+        }
+        if !now.is_empty() || due {
+            // Riders came first: progress must not overtake the end of its task.
+            now.splice(0..0, self.riding.drain(..));
+            self.batch(now, due).await;
+            if self.riders.is_empty() {
+                self.ride_until = None;
+            }
+        }
+        let waiting = !(self.riding.is_empty() && self.riders.is_empty());
+        if self.standing.is_failing() {
+            self.ride_until = None; // they ride with whatever is tried next
+        } else if self.ride_until.is_none() && waiting {
+            self.ride_until = Some(Instant::now() + RIDE_AT_MOST);
+        }
+    }
+
+    /// Nobody waits for an answer that never comes.
+    fn end(mut self) {
+        if let Some(doubt) = self.doubt.take() {
+            answer_all(doubt.batch, Some(unknown("the server has stopped")));
         }
     }
 
@@ -274,7 +255,14 @@ impl<P: Port> Writer<P> {
             events: Vec::with_capacity(submissions.len()),
             answers: Vec::with_capacity(submissions.len()),
             remembered: Vec::new(),
+            refusals: VecDeque::new(),
+            told: Told::default(),
         };
+        let (stories, told) = self.standing.to_tell(self.current.time);
+        batch.told = told;
+        for command in stories {
+            drop(self.decide(&mut batch, command));
+        }
         for submission in submissions {
             let answer = self.decide(&mut batch, submission.command);
             if let Some(sender) = submission.answer {
@@ -282,23 +270,14 @@ impl<P: Port> Writer<P> {
             }
         }
         if due || !batch.rows.is_empty() {
-            while let Some(refusal) = self.riders.pop_front() {
+            batch.refusals = std::mem::take(&mut self.riders);
+            for refusal in batch.refusals.clone() {
                 self.write_refusal(&mut batch, refusal);
             }
         }
-        if self.stepped_down {
-            return answer_all(batch, Some(unwritten("another writer has taken the log")));
-        }
-        if batch.rows.is_empty() {
-            return answer_all(batch, None);
-        }
-        let rows = std::mem::take(&mut batch.rows);
-        let vault = std::mem::take(&mut batch.vault);
-        let appended = self.append(rows, vault).await;
-        self.writable.store(appended.is_ok(), Ordering::Relaxed);
-        match appended {
-            Ok(()) => self.publish(batch),
-            Err(error) => answer_all(batch, Some(error)),
+        match batch.rows.is_empty() {
+            true => answer_all(batch, None),
+            false => self.append(batch).await,
         }
     }
 
@@ -400,47 +379,73 @@ impl<P: Port> Writer<P> {
         self.push(batch, kind, principal, message, request, 0, self.world.now(), body);
     }
 
-    async fn append(&mut self, rows: Vec<Row>, vault: VaultChanges) -> Result<(), ApiError> {
+    async fn append(&mut self, mut batch: Batch) {
+        let rows = std::mem::take(&mut batch.rows);
+        let vault = std::mem::take(&mut batch.vault);
         let expected = self.current.position;
-        let last = rows.last().map(|row| row.hash).unwrap_or(self.current.hash);
         match self.port.append(self.term, expected, rows, vault).await {
-            Appended::Done => Ok(()),
-            Appended::Conflict => Err(self.step_down()),
-            Appended::NotWritten(error) => {
-                tracing::error!(%error, "the log could not be written; nothing was changed");
-                Err(unwritten("the log could not be written"))
-            }
+            Appended::Done => self.written(batch),
+            Appended::Conflict => self.step_down(batch),
+            Appended::NotWritten(error) => self.not_written(batch, &error),
             Appended::Unknown(error) => {
                 tracing::error!(%error, "a commit failed half-way; looking at what is there");
-                self.settle(expected, last).await
+                let (last, now) = (batch.working.hash, Instant::now());
+                let answer_by = now + DOUBT_AT_MOST;
+                self.doubt = Some(Doubt { batch, expected, last, cause: error, retry_at: now, answer_by });
+                self.settle().await;
             }
         }
     }
 
-    /// After a commit whose end is not known: what is there now?
-    async fn settle(&mut self, expected: u64, last: super::Hash) -> Result<(), ApiError> {
-        const TRIES: u32 = 50;
-        for _ in 0..TRIES {
-            match self.port.head().await {
-                Ok(Head { hash, .. }) if hash == last => return Ok(()),
-                Ok(Head { position, .. }) if position == expected => {
-                    return Err(unwritten("the log could not be written"));
+    /// After a commit whose end is not known: what is there now? As long as nobody can tell, nothing is written: going on
+    /// would give positions twice.
+    async fn settle(&mut self) {
+        let Some(mut doubt) = self.doubt.take() else { return };
+        match self.port.head().await {
+            Ok(Head { hash, .. }) if hash == doubt.last => self.written(doubt.batch),
+            Ok(Head { position, .. }) if position == doubt.expected => {
+                self.not_written(doubt.batch, &doubt.cause);
+            }
+            Ok(_) => self.step_down(doubt.batch),
+            Err(error) => {
+                if doubt.answer_by <= Instant::now() {
+                    let why = unknown(format!("{UNREADABLE}: {}", doubt.cause));
+                    doubt.batch.answers.drain(..).for_each(|(sender, _)| drop(sender.send(Err(why.clone()))));
                 }
-                Ok(_) => return Err(self.step_down()),
-                Err(error) => {
-                    tracing::error!(%error, "the log cannot be read; trying again");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                self.standing.failed(&error.0, 0);
+                doubt.retry_at = Instant::now() + RETRY_EVERY;
+                self.doubt = Some(doubt);
             }
         }
-        // The batch may or may not be there: going on would give positions twice.
-        Err(self.step_down())
     }
 
-    fn step_down(&mut self) -> ApiError {
+    fn written(&mut self, batch: Batch) {
+        self.standing.written(&batch.told);
+        self.publish(batch);
+    }
+
+    fn not_written(&mut self, mut batch: Batch, error: &StorageError) {
+        self.standing.failed(&error.0, batch.answers.len());
+        let later = std::mem::replace(&mut self.riders, std::mem::take(&mut batch.refusals));
+        self.riders.extend(later);
+        self.riders.truncate(RIDERS_MAX);
+        answer_all(batch, Some(unwritten(format!("the log cannot be written: {error}"))));
+    }
+
+    fn step_down(&mut self, batch: Batch) {
         self.stepped_down = true;
         tracing::error!("another writer has the log; this one makes no more changes");
-        unwritten("another writer has taken the log")
+        self.standing.failed(TAKEN, batch.answers.len());
+        answer_all(batch, Some(unwritten(TAKEN)));
+    }
+
+    /// Refuses what cannot be decided now.
+    fn refuse_all(&mut self, submissions: Vec<Submission>) {
+        let why = unwritten(if self.stepped_down { TAKEN } else { UNREADABLE });
+        self.standing.refused(submissions.len());
+        for sender in submissions.into_iter().filter_map(|submission| submission.answer) {
+            drop(sender.send(Err(why.clone())));
+        }
     }
 
     fn publish(&mut self, mut batch: Batch) {
@@ -507,61 +512,5 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown")
 }
 
-type AnswerKey = (Arc<str>, Arc<str>);
-
-/// The first answers to calls that carried a request id, so that a retry gets them again.
-#[derive(Default)]
-struct Answers {
-    by_key: HashMap<AnswerKey, Answer>,
-    order: VecDeque<AnswerKey>,
-}
-
-impl Answers {
-    fn get(&self, key: &AnswerKey) -> Option<Answer> {
-        self.by_key.get(key).cloned()
-    }
-
-    fn put(&mut self, key: AnswerKey, answer: Answer) {
-        if self.by_key.insert(key.clone(), answer).is_none() {
-            self.order.push_back(key);
-        }
-        if self.order.len() > ANSWERS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.by_key.remove(&oldest);
-        }
-    }
-}
-
-/// How many refusals each principal and address had this second.
-#[derive(Default)]
-struct RefusalRate {
-    second: i64,
-    seen: HashMap<AnswerKey, u32>,
-    /// Refusals not written, to be told with the next one that is.
-    unwritten: HashMap<AnswerKey, u64>,
-}
-
-impl RefusalRate {
-    /// Whether a refusal is written; with how many before it were not.
-    fn admit(&mut self, refusal: &Refusal, now: Micros) -> Option<u64> {
-        if now / 1_000_000 != self.second {
-            self.second = now / 1_000_000;
-            self.seen.clear();
-        }
-        let key = (refusal.principal.clone(), refusal.body.address.clone());
-        let seen = self.seen.entry(key.clone()).or_default();
-        *seen += 1;
-        if *seen > REFUSALS_PER_SECOND {
-            if self.unwritten.len() < RIDERS_MAX {
-                *self.unwritten.entry(key).or_default() += 1;
-            }
-            return None;
-        }
-        Some(self.unwritten.remove(&key).unwrap_or(0))
-    }
-}
-
-pub mod lanes;
 #[cfg(test)]
 mod tests;

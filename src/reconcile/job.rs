@@ -14,6 +14,7 @@ use super::report::{Pace, Reporter};
 use crate::command::operation::Facts;
 use crate::driver::{Action, Driver, Progress, Trace};
 use crate::error::{ApiError, codes};
+use crate::log::writer::is_of_the_log;
 use crate::model::task;
 use crate::value::Ref;
 use crate::views::Object;
@@ -146,6 +147,10 @@ impl Job {
         match self.reporter.completed(self.task, task.created, facts).await {
             Ok(()) => Outcome::Ended,
             Err(_) if !self.reporter.is_pending(self.task) => Outcome::Ended,
+            Err(error) if is_of_the_log(&error) => {
+                tracing::warn!(task = %self.task, %error, "the end of a task could not be written; trying again");
+                Outcome::Again
+            }
             Err(error) if error.code == "INTERNAL_ERROR" => self.again(task, error).await,
             Err(error) => self.fail(task, error).await,
         }

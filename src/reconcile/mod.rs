@@ -78,6 +78,13 @@ struct Waiting {
     attempts: u32,
 }
 
+impl Waiting {
+    /// Whether it may be tried. A clock that went back makes nobody wait for longer than ever intended.
+    fn has_rested(&self, now: Micros) -> bool {
+        self.not_before <= now || self.not_before > now + AGAIN_AFTER
+    }
+}
+
 impl Reconciler {
     /// The reconciler of a host that is in the view; `None` if it is not.
     pub fn new(ledger: Ledger, driver: Arc<dyn Driver>, host: Ref) -> Option<Reconciler> {
@@ -208,7 +215,7 @@ impl Reconciler {
         for ((created, task), waiting) in &self.pending {
             // A thing is taken by the oldest task on it, whether that works or waits.
             let free = waiting.thing.is_none_or(|thing| taken.insert(thing));
-            if self.running.contains_key(task) || waiting.not_before > now {
+            if self.running.contains_key(task) || !waiting.has_rested(now) {
                 continue;
             }
             // What only has to be ended waits for nobody.

@@ -3,7 +3,8 @@
 use super::*;
 use crate::command::{Call, Intent, Principal};
 use crate::log::memory::{Injected, MemoryLog};
-use crate::model::{ClassId, MODEL, network};
+use crate::model::{ClassId, MODEL, message, network};
+use crate::value::{Ref, Value};
 use std::sync::Mutex;
 
 struct Bench {
@@ -91,8 +92,12 @@ async fn what_was_surely_not_written_is_refused_and_leaves_no_trace() {
     bench.port.inject(Injected::NotWritten);
     assert_eq!(bench.create("lost", "").await.expect_err("not written").code, "INTERNAL_ERROR");
     assert_eq!(bench.networks(), 0);
-    assert_eq!(bench.create("kept", "").await.expect("the next one is").position, 1);
-    assert_eq!(*bench.heard.lock().expect("no panics"), [1]);
+    assert_eq!(
+        bench.create("kept", "").await.expect("the next one is").position,
+        2,
+        "behind what tells of the failure"
+    );
+    assert_eq!(*bench.heard.lock().expect("no panics"), [1, 2]);
 }
 
 #[tokio::test]
@@ -103,9 +108,10 @@ async fn after_an_unknown_outcome_the_head_decides() {
     assert_eq!(bench.create("there", "").await.expect("found in the log").position, 1);
     bench.port.inject(Injected::UnknownNotWritten);
     assert!(bench.create("not there", "").await.is_err());
-    assert_eq!(bench.create("after", "").await.expect("service goes on").position, 2);
-    let (published, folded, rows) = bench.refold().await;
-    assert_eq!((published.state_hash(), rows.len()), (folded.state_hash(), 2));
+    bench.create("after", "").await.expect("service goes on");
+    assert_eq!((bench.networks(), bench.told().len()), (2, 1), "doubts are over, and were told of once");
+    let (published, folded, _) = bench.refold().await;
+    assert_eq!(published.state_hash(), folded.state_hash());
 }
 
 #[tokio::test]
@@ -233,4 +239,125 @@ async fn a_principal_with_too_much_waiting_is_refused_and_nobody_else() {
     let refused = bench.ledger.submit(command("user/busy")).await.expect_err("there is no room");
     assert_eq!(refused.code, "TOO_MANY_PENDING_TASKS");
     bench.ledger.submit(command("user/quiet")).await.expect("accepted");
+}
+
+impl Bench {
+    /// Waits until nothing keeps the log from being written, which no client has to do anything for.
+    async fn recovers(&self) {
+        for _ in 0..2000 {
+            if self.ledger.trouble().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("still in trouble: {:?}", self.ledger.trouble());
+    }
+
+    /// Names and texts of what people were told.
+    fn told(&self) -> Vec<(String, String)> {
+        let view = self.ledger.view();
+        let told = view.all::<message>();
+        told.map(|one| (one.get(message::name).to_string(), one.get(message::body).to_string())).collect()
+    }
+}
+
+#[tokio::test]
+async fn service_resumes_by_itself_and_people_are_told() {
+    let bench = start().await;
+    bench.create("before", "").await.expect("accepted");
+    bench.port.keep_injecting(Some(Injected::NotWritten));
+    for name in ["lost", "lost too"] {
+        let refused = bench.create(name, "").await.expect_err("not written");
+        assert_eq!(refused.code, "INTERNAL_ERROR");
+        assert_eq!(refused.params[..], ["the change was not made: the log cannot be written: injected"]);
+        assert!(is_of_the_log(&refused));
+    }
+    let trouble = bench.ledger.trouble().expect("health checks see it");
+    assert_eq!((trouble.since, &*trouble.cause), (1, "injected"));
+    assert_eq!((bench.networks(), bench.ledger.view().position), (1, 1), "reads go on, and see nothing of it");
+    bench.port.keep_injecting(None);
+    bench.recovers().await;
+    let told = bench.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "LOG_WRITE_FAILED");
+    assert!(told[0].1.contains("2 changes were refused: injected"), "{told:?}");
+    bench.create("after", "").await.expect("accepted");
+    let (published, folded, rows) = bench.refold().await;
+    assert_eq!((published.state_hash(), rows.len()), (folded.state_hash(), 3));
+}
+
+#[tokio::test]
+async fn what_comes_and_goes_is_told_of_once() {
+    let bench = start().await;
+    for _ in 0..5 {
+        bench.port.inject(Injected::NotWritten);
+        bench.create("lost", "").await.expect_err("not written");
+        bench.create("kept", "").await.expect("the next one is");
+    }
+    assert_eq!((bench.networks(), bench.told().len()), (5, 1));
+    assert_eq!(bench.ledger.trouble(), None);
+}
+
+/// As long as nobody knows whether a batch is there nothing is written, however long that takes; then its truth comes out.
+#[tokio::test]
+async fn a_doubt_may_last() {
+    for (outcome, there) in [(Injected::UnknownWritten, true), (Injected::UnknownNotWritten, false)] {
+        let bench = start().await;
+        bench.port.inject(outcome);
+        bench.port.fail_heads(u32::MAX);
+        let (first, second) = tokio::join!(bench.create("in doubt", "r1"), async {
+            while bench.ledger.trouble().is_none() {
+                tokio::task::yield_now().await;
+            }
+            bench.create("refused at once", "").await
+        });
+        let why = first.expect_err("nobody knows").params[0].clone();
+        assert!(why.starts_with("it is not known whether the change was made"), "{why}");
+        let why = second.expect_err("nothing is written").params[0].clone();
+        assert!(why.starts_with("the change was not made"), "{why}");
+        assert_eq!((bench.networks(), bench.heard.lock().expect("no panics").len()), (0, 0));
+        bench.port.fail_heads(0);
+        bench.recovers().await;
+        assert_eq!(bench.networks(), usize::from(there), "{outcome:?}");
+        let again = bench.create("in doubt", "r1").await.expect("accepted");
+        assert_eq!(bench.networks(), 1, "{outcome:?}: a retry finds the first answer if there was one");
+        assert_eq!(again.position == 1, there);
+        let (published, folded, _) = bench.refold().await;
+        assert_eq!(published.state_hash(), folded.state_hash());
+    }
+}
+
+#[tokio::test]
+async fn refusals_outlast_a_batch_that_failed() {
+    let bench = start().await;
+    let missing = bench.command("network.destroy", vec![Ref([9; 16]).into()], "");
+    bench.ledger.submit(missing).await.expect_err("not there");
+    bench.port.inject(Injected::NotWritten);
+    bench.create("lost", "").await.expect_err("not written");
+    bench.create("kept", "").await.expect("accepted");
+    let (_, _, rows) = bench.refold().await;
+    assert_eq!(rows.iter().filter(|row| row.kind == Kind::Refused).count(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_is_told_of_and_hinders_nobody() {
+    let bench = start().await;
+    bench.ledger.world().advance(Duration::from_secs(1000));
+    let now = |bench: &Bench| {
+        let record = Value::map([("name_label", "x".into())]);
+        Command { now: bench.ledger.world().now(), ..bench.command("network.create", vec![record], "") }
+    };
+    bench.ledger.submit(now(&bench)).await.expect("accepted");
+    let newest = bench.ledger.view().time;
+    bench.ledger.world().turn_back(Duration::from_secs(600));
+    for _ in 0..3 {
+        bench.ledger.submit(now(&bench)).await.expect("accepted");
+        assert_eq!(bench.ledger.view().time, newest, "the log's time never falls");
+    }
+    let told = bench.told();
+    assert_eq!(told.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["HOST_CLOCK_WENT_BACKWARDS"]);
+    assert_eq!(bench.ledger.trouble(), None);
+    bench.ledger.world().advance(Duration::from_secs(700));
+    bench.ledger.submit(now(&bench)).await.expect("accepted");
+    assert_eq!(bench.ledger.view().time, newest + 100_000_000);
 }
