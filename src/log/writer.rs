@@ -258,7 +258,7 @@ impl<P: Port> Writer<P> {
             refusals: VecDeque::new(),
             told: Told::default(),
         };
-        let (stories, told) = self.standing.to_tell(self.current.time);
+        let (stories, told) = self.standing.stories(self.current.time);
         batch.told = told;
         for command in stories {
             drop(self.decide(&mut batch, command));
@@ -408,11 +408,12 @@ impl<P: Port> Writer<P> {
             }
             Ok(_) => self.step_down(doubt.batch),
             Err(error) => {
+                self.standing.failed(&error.0, 0);
                 if doubt.answer_by <= Instant::now() {
+                    self.standing.refused(doubt.batch.answers.len());
                     let why = unknown(format!("{UNREADABLE}: {}", doubt.cause));
                     doubt.batch.answers.drain(..).for_each(|(sender, _)| drop(sender.send(Err(why.clone()))));
                 }
-                self.standing.failed(&error.0, 0);
                 doubt.retry_at = Instant::now() + RETRY_EVERY;
                 self.doubt = Some(doubt);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Life, Machine, Memory};
-use crate::server::{Connection, Server, wait_for};
+use crate::server::{Connection, Failure, Server, wait_for};
 
 /// How long the server may take until every operation that a crash interrupted is over.
 const CONVERGE_MAX: Duration = Duration::from_secs(120);
@@ -97,7 +97,12 @@ fn forget_the_unknown(connection: &mut Connection, session: &str, memory: &mut M
     let keep: HashSet<&String> = kept.iter().map(|machine| &machine.reference).collect();
     for (reference, vm) in machines.iter().filter(|(reference, vm)| ours(vm) && !keep.contains(reference)) {
         if vm["power_state"] != "Halted" {
-            connection.call("VM.hard_shutdown", json!([session, reference])).expect("a machine can be halted");
+            match connection.call("VM.hard_shutdown", json!([session, reference])) {
+                Ok(_) => {}
+                // The hypervisor was asked meanwhile, and no longer has it.
+                Err(Failure::Refused(code, params)) if code == "VM_BAD_POWER_STATE" && params[2] == "halted" => {}
+                Err(failure) => panic!("a machine can be halted: {failure:?}"),
+            }
         }
         connection.call("VM.destroy", json!([session, reference])).expect("a halted machine can be destroyed");
     }

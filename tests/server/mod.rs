@@ -42,12 +42,17 @@ impl Server {
 
     /// The same with more arguments.
     pub fn start_with(data: &Path, args: &[&str]) -> Server {
+        Server::start_by(program(), data, args)
+    }
+
+    /// The same by a command that is not quite the program alone: see [`program`].
+    pub fn start_by(mut program: Command, data: &Path, args: &[&str]) -> Server {
         let stderr = std::fs::File::options()
             .create(true)
             .append(true)
             .open(data.with_extension("stderr"))
             .expect("a file for stderr");
-        let mut child = program()
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--driver", "sim", "--sim-speed", "50", "--data"])
             .arg(data)
             .args(args)

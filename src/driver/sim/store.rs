@@ -1,8 +1,9 @@
 //! The simulated hypervisor's memory: machines, disks and repositories, in a
 //! journal of its own. Every change is a line, written before it counts and
-//! not synced: it survives the end of this process, not of the machine.
+//! not synced: it survives the end of this process. Of a power cut survives
+//! what was there when it was last rewritten, and maybe more.
 //!
-//! Opening reads the journal, drops a torn last line, and rewrites it compact.
+//! Opening reads the journal up to the first torn line, and rewrites it compact.
 //! Must never know the log of the server beside it.
 
 use super::contents::Contents;
@@ -250,7 +251,12 @@ fn read(file: File, state: &mut State) -> io::Result<()> {
         if line.last() != Some(&b'\n') {
             return Ok(()); // the end, or a line that was being written when the process ended
         }
-        let entries: Vec<Entry> = serde_json::from_slice(&line)?;
+        let Ok(entries) = serde_json::from_slice::<Vec<Entry>>(&line) else {
+            tracing::warn!(
+                "the simulated hypervisor's journal is torn, as after a power cut; what follows is forgotten"
+            );
+            return Ok(());
+        };
         entries.into_iter().for_each(|entry| state.apply(entry));
     }
 }
@@ -265,6 +271,7 @@ fn rewrite(path: &Path, state: &State) -> io::Result<File> {
         compact.push(b'\n');
     }
     file.write_all(&compact)?;
+    file.sync_all()?;
     std::fs::rename(&beside, path)?;
     Ok(file)
 }
@@ -288,7 +295,7 @@ mod tests {
         store.commit(vec![disk(2, 2)]).expect("written");
         drop(store);
         let mut file = OpenOptions::new().append(true).open(&path).expect("there");
-        file.write_all(b"[{\"next_domid\":9}").expect("written");
+        file.write_all(b"[{\"next_domid\":\0\0}]\n[{\"next_domid\":8}]\n[{\"next_domid\":9}").expect("written");
         let store = Store::open(&path).expect("opened");
         assert_eq!(store.state.next_domid, 7);
         assert_eq!(store.state.disks[&Ref([9; 16])].bytes, 2);

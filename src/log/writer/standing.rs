@@ -155,7 +155,7 @@ impl Standing {
     }
 
     /// What people are to be told of now, at the log's time `newest`: it goes before all else.
-    pub fn to_tell(&mut self, newest: Micros) -> (Vec<Command>, Told) {
+    pub fn stories(&mut self, newest: Micros) -> (Vec<Command>, Told) {
         let (mut commands, mut told) = (Vec::new(), Told::default());
         if let Some(outage) = &mut self.outage {
             outage.retry_at = Instant::now() + RETRY_EVERY;
