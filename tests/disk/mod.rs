@@ -155,7 +155,7 @@ fn after_power_cut(mut content: Vec<u8>, writes: &[Write], random: &mut ChaCha8R
         let survives = match fate {
             0 => false,
             1 => at < kept,
-            _ => random.next_u32() % 2 == 0,
+            _ => random.next_u32().is_multiple_of(2),
         };
         let tears = fate == 3 || (fate == 1 && at == kept);
         match (write.truncates, tears) {
@@ -181,7 +181,7 @@ fn put_sectors(content: &mut Vec<u8>, write: &Write, random: &mut ChaCha8Rng) {
     while at < write.new.len() {
         let offset = write.offset as usize + at;
         let length = (SECTOR - offset % SECTOR).min(write.new.len() - at);
-        if random.next_u32() % 2 == 0 {
+        if random.next_u32().is_multiple_of(2) {
             put(content, offset, &write.new[at..at + length]);
         }
         at += length;
