@@ -16,12 +16,7 @@ pub struct Refused {
 pub const REFUSED: &[Refused] = &[
     Refused {
         why: "one server has one pool, and the pool one coordinator",
-        messages: &[
-            "pool.rotate_secret",
-            "pool.sync_trusted_certificates_from",
-            "host.declare_dead",
-            "host.migrate_receive",
-        ],
+        messages: &["pool.rotate_secret", "pool.sync_trusted_certificates_from"],
     },
     Refused {
         why: "high availability and its redo log need shared storage; every event is durable without",
@@ -34,10 +29,6 @@ pub const REFUSED: &[Refused] = &[
     Refused {
         why: "machines are not read from files or other hypervisors",
         messages: &["VM.import", "VM.import_convert"],
-    },
-    Refused {
-        why: "there is no other host or pool to send a machine to; VDI.pool_migrate moves its disks",
-        messages: &["VM.migrate_send", "VM.assert_can_migrate"],
     },
     Refused {
         why: "there is no workload balancing server",

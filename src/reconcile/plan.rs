@@ -68,6 +68,7 @@ const PLANS: &[(&str, Planner)] = &[
     ("VM.suspend", suspend),
     ("VM.pool_migrate", |order| Ok(Action::Renew(Box::new(config::running(order.view, order.vm()?))))),
     ("VM.restart_device_models", |order| Ok(Action::Renew(Box::new(config::running(order.view, order.vm()?))))),
+    ("VM.migrate_send", send),
     ("VM.send_sysrq", |order| order.signal("sysrq")),
     ("VM.send_trigger", |order| order.signal("trigger")),
     ("VM.set_memory_dynamic_range", |order| order.memory(order.int(2))),
@@ -376,6 +377,15 @@ fn disks_standing_still(order: &Order<'_>) -> Result<Action, ApiError> {
 
 fn disks(order: &Order<'_>) -> Result<Action, ApiError> {
     work_on_disks(order, None)
+}
+
+/// A machine that keeps its disks and runs is built anew where it is.
+fn send(order: &Order<'_>) -> Result<Action, ApiError> {
+    let machine = order.vm()?;
+    match order.disks.is_empty() && matches!(machine.get(VM::power_state), "Running" | "Paused") {
+        true => Ok(Action::Renew(Box::new(config::running(order.view, machine)))),
+        false => disks(order),
+    }
 }
 
 /// The task is about the snapshot; what it was made of ends, if it runs, and gets other disks.

@@ -34,6 +34,7 @@ const CASES: &[Case] = &[
     Case { message: "VM.suspend", before: &["VM.start"], after: "Suspended" },
     Case { message: "VM.resume", before: &["VM.start", "VM.suspend"], after: "Running" },
     Case { message: "VM.pool_migrate", before: &["VM.start"], after: "Running" },
+    Case { message: "VM.migrate_send", before: &["VM.start"], after: "Running" },
     Case { message: "VDI.create", before: &[], after: "Halted" },
     Case { message: "VDI.destroy", before: &[], after: "Halted" },
     Case { message: "VDI.snapshot", before: &["VM.start"], after: "Running" },
@@ -66,6 +67,12 @@ fn arguments(house: &House, message: &str, vm: Ref, disk: Ref) -> Vec<Value> {
         "VM.pool_migrate" => {
             let here = house.view().find::<VM>(vm).expect("a machine").get(VM::resident_on);
             vec![vm.into(), here.into(), Value::empty_map()]
+        }
+        "VM.migrate_send" => {
+            let here = house.view().find::<VM>(vm).expect("a machine").get(VM::resident_on);
+            let dest = Value::map([("host", Value::text(&here.to_string()))]);
+            let nothing = std::iter::repeat_with(Value::empty_map).take(5);
+            [vm.into(), dest, true.into()].into_iter().chain(nothing).collect()
         }
         "VDI.create" => {
             let record =

@@ -1,48 +1,90 @@
 //! A disk's contents put elsewhere or put back: into another repository while
 //! machines use it, and from a snapshot into the disk it was taken of.
 
-use super::vdi::{is_used, like, ready, work};
+use super::vdi::{check as check_disk, is_used, like, ready, work};
 use super::{disk, sr};
-use crate::command::attach::{self, bad_power_state};
-use crate::command::operation::{self, Begin, DiskWork, Ended};
+use crate::command::attach::{self, bad_power_state, object};
+use crate::command::operation::{self, Begin, Disk, DiskWork, Ended};
 use crate::command::{Call, Draft};
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, SR, VBD, VDI, VM};
 use crate::value::{Ref, Value};
-use crate::views::Object;
+use crate::views::{Object, View};
 use std::sync::Arc;
 
-/// `pool_migrate`: machines that run go on, with the disk they have; others cannot start meanwhile.
-pub fn begin_migrate(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let (vdi, source) = ready(draft, call, "mirror")?;
-    let target = draft.find::<SR>(call.reference(1))?;
-    if target.reference == source.reference {
-        return Err(codes::OPERATION_NOT_ALLOWED("the disk is in that repository already"));
-    }
-    if sr::assert_can(&target, "vdi_mirror").is_err() {
-        return Err(codes::SR_DOES_NOT_SUPPORT_MIGRATION(target.reference, "VDI_MIRROR"));
-    }
-    sr::check(draft.view(), &target, "vdi_create")?;
-    let bytes = vdi.get(VDI::virtual_size);
-    sr::assert_room(&target, bytes)?;
-    let mut also = vec![(ClassId::SR, source.reference, "vdi_mirror"), (ClassId::SR, target.reference, "vdi_create")];
-    also.extend(users(draft, &vdi)?.into_iter().map(|vm| (ClassId::VM, vm, "migrate_send")));
-    let uuid = draft.ids.draw().uuid_text();
-    let disks = work(&uuid, &target, bytes, DiskWork::Move(vdi.get(VDI::uuid).to_string()));
-    operation::begin(draft, call, Begin { also: &also, disks, ..Begin::on(ClassId::VDI, vdi.reference, "mirror") })
+/// One disk that may go to another repository now.
+pub struct Move {
+    vdi: Arc<Object>,
+    from: Arc<Object>,
+    to: Arc<Object>,
+    /// The machines that run with it: they go on, with the disk they have, and nothing else may be done to them.
+    users: Vec<Ref>,
 }
 
-/// The machines that have the disk now; they must be free to go on without a change of their own.
-fn users(draft: &Draft, vdi: &Object) -> Result<Vec<Ref>, ApiError> {
+/// Whether a disk may go to another repository now, and if not, why.
+pub fn check(view: &View, vdi: Ref, to: Ref) -> Result<Move, ApiError> {
+    let vdi = object::<VDI>(view, vdi)?;
+    check_disk(view, vdi, "mirror")?;
+    let (from, to) = (object::<SR>(view, vdi.get(VDI::SR))?, object::<SR>(view, to)?);
+    sr::check(view, from, "vdi_mirror")?;
+    if to.reference == from.reference {
+        return Err(codes::OPERATION_NOT_ALLOWED("the disk is in that repository already"));
+    }
+    if sr::assert_can(to, "vdi_mirror").is_err() {
+        return Err(codes::SR_DOES_NOT_SUPPORT_MIGRATION(to.reference, "VDI_MIRROR"));
+    }
+    sr::check(view, to, "vdi_create")?;
+    Ok(Move { vdi: vdi.clone(), from: from.clone(), to: to.clone(), users: users(view, vdi)? })
+}
+
+/// Whether the repositories have room for all of them together.
+pub fn assert_room(moves: &[Move]) -> Result<(), ApiError> {
+    for one in moves {
+        let beside = moves.iter().filter(|other| other.to.reference == one.to.reference);
+        sr::assert_room(&one.to, beside.map(|other| other.vdi.get(VDI::virtual_size)).sum())?;
+    }
+    Ok(())
+}
+
+impl Move {
+    /// What the operation holds beside what it is about.
+    pub fn locks(&self) -> impl Iterator<Item = (ClassId, Ref, &'static str)> {
+        let disk = (ClassId::VDI, self.vdi.reference, "mirror");
+        let shelves =
+            [(ClassId::SR, self.from.reference, "vdi_mirror"), (ClassId::SR, self.to.reference, "vdi_create")];
+        let users = self.users.iter().map(|vm| (ClassId::VM, *vm, "migrate_send"));
+        std::iter::once(disk).chain(shelves).chain(users)
+    }
+
+    /// What the driver is to do.
+    pub fn work(&self, draft: &mut Draft) -> Disk {
+        let uuid = draft.ids.draw().uuid_text();
+        let (from, to) = (self.vdi.get(VDI::uuid).to_string(), self.to.get(SR::uuid).to_string());
+        Disk { uuid, sr: to, bytes: self.vdi.get(VDI::virtual_size), work: DiskWork::Move(from) }
+    }
+}
+
+/// `pool_migrate`
+pub fn begin_migrate(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let disk = check(draft.view(), call.reference(0), call.reference(1))?;
+    assert_room(std::slice::from_ref(&disk))?;
+    let also: Vec<_> = disk.locks().skip(1).collect();
+    let disks = vec![disk.work(draft)];
+    operation::begin(draft, call, Begin { also: &also, disks, ..Begin::on(ClassId::VDI, call.reference(0), "mirror") })
+}
+
+/// The machines that have the disk now; they must be free to go on without a change of their own. One that is halted
+/// cannot start meanwhile.
+fn users(view: &View, vdi: &Object) -> Result<Vec<Ref>, ApiError> {
     let mut users = Vec::new();
-    for vbd in draft.far(VDI::VBDs, vdi.reference) {
-        let device = draft.find::<VBD>(vbd)?;
-        attach::assert_free(ClassId::VBD, &device)?;
-        let machine = draft.find::<VM>(device.get(VBD::VM))?;
-        attach::assert_free(ClassId::VM, &machine)?;
+    for vbd in view.far(VDI::VBDs, vdi.reference) {
+        let device = object::<VBD>(view, vbd)?;
+        attach::assert_free(ClassId::VBD, device)?;
+        let machine = object::<VM>(view, device.get(VBD::VM))?;
+        attach::assert_free(ClassId::VM, machine)?;
         match machine.get(VM::power_state) {
             "Suspended" if device.get(VBD::currently_attached) => {
-                return Err(bad_power_state(&machine, "halted, running"));
+                return Err(bad_power_state(machine, "halted, running"));
             }
             "Running" | "Paused" if !users.contains(&machine.reference) => users.push(machine.reference),
             _ => {}
@@ -51,11 +93,17 @@ fn users(draft: &Draft, vdi: &Object) -> Result<Vec<Ref>, ApiError> {
     Ok(users)
 }
 
-/// The new disk takes the place of the old one wherever that was referred to.
 pub fn migrated(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
-    let vdi = draft.find::<VDI>(ended.object)?;
-    let target = draft.find::<SR>(ended.args[1].as_ref())?;
     let made = ended.disks.first().expect("BUG: the operation began with a disk");
+    moved(draft, made, ended.facts.physical_bytes).map(Value::Ref)
+}
+
+/// The new disk takes the place of the old one wherever that was referred to.
+pub fn moved(draft: &mut Draft, made: &Disk, physical_bytes: Option<i64>) -> Result<Ref, ApiError> {
+    let DiskWork::Move(from) = &made.work else { panic!("BUG: {:?} is no move", made.work) };
+    let named = |class: ClassId, uuid: &str| draft.view().by_uuid(class, uuid).unwrap_or(Ref::NULL);
+    let vdi = draft.find::<VDI>(named(ClassId::VDI, from))?;
+    let target = draft.find::<SR>(named(ClassId::SR, &made.sr))?;
     let fields = like(&vdi)
         .with(VDI::uuid, made.uuid.as_str())
         .with(VDI::location, made.uuid.as_str())
@@ -63,8 +111,8 @@ pub fn migrated(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
         .with(VDI::is_a_snapshot, vdi.get(VDI::is_a_snapshot))
         .with(VDI::snapshot_of, vdi.get(VDI::snapshot_of))
         .with(VDI::snapshot_time, Value::Time(vdi.get(VDI::snapshot_time)))
-        .with(VDI::virtual_size, ended.facts.virtual_bytes.unwrap_or(made.bytes))
-        .with(VDI::physical_utilisation, ended.facts.physical_bytes.unwrap_or(vdi.get(VDI::physical_utilisation)));
+        .with(VDI::virtual_size, made.bytes)
+        .with(VDI::physical_utilisation, physical_bytes.unwrap_or(vdi.get(VDI::physical_utilisation)));
     let new = disk::add(draft, fields);
     for vbd in draft.far(VDI::VBDs, vdi.reference) {
         draft.set(vbd, VBD::VDI, new);
@@ -73,7 +121,7 @@ pub fn migrated(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
         draft.set(snapshot, VDI::snapshot_of, new);
     }
     disk::remove(draft, vdi.reference)?;
-    Ok(Value::Ref(new))
+    Ok(new)
 }
 
 /// `revert`: the disk that a snapshot was taken of is written over with it.

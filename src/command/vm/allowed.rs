@@ -93,6 +93,7 @@ const RULES: &[Rule] = &[
     rule("changing_VCPUs_live", RUNNING, MACHINE),
     rule("changing_NVRAM", HALTED, MACHINE | TEMPLATE),
     rule("pool_migrate", UP, MACHINE),
+    rule("migrate_send", &["Halted", "Paused", "Running"], MACHINE).with_disks(),
     rule("call_plugin", RUNNING, MACHINE),
     rule("send_sysrq", RUNNING, MACHINE),
     rule("send_trigger", RUNNING, MACHINE),

@@ -117,6 +117,7 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("console.create", configuration::consoles_come_with_domains),
     ("console.destroy", configuration::consoles_come_with_domains),
     ("VM.pool_migrate", migrate::pool_migrate),
+    ("VM.migrate_send", migrate::migrate_send),
     ("VM.restart_device_models", migrate::restart_device_models),
     ("VM.call_plugin", guest::call_plugin),
     ("VM.call_host_plugin", guest::call_host_plugin),
@@ -145,6 +146,8 @@ pub const HANDLERS: &[(&str, Handler)] = &[
 
 pub const READERS: &[(&str, Reader)] = &[
     ("VM.get_possible_hosts", questions::possible_hosts),
+    ("VM.assert_can_migrate", migrate::assert_can_migrate),
+    ("host.migrate_receive", migrate::migrate_receive),
     ("VM.assert_can_boot_here", questions::assert_can_boot_here),
     ("VM.assert_operation_valid", questions::assert_operation_valid),
     ("VM.get_allowed_VBD_devices", questions::allowed_vbd_devices),
@@ -195,6 +198,7 @@ pub const COMPLETIONS: &[(&str, Completion)] = &[
     ("VM.add_to_VCPUs_params_live", memory::params_changed),
     ("VM.destroy", schedule::retired),
     ("VM.pool_migrate", migrate::renewed),
+    ("VM.migrate_send", migrate::sent),
     ("VM.restart_device_models", migrate::renewed),
     ("VM_appliance.start", sequence::ended),
     ("VM_appliance.clean_shutdown", sequence::ended),

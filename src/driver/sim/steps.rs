@@ -470,7 +470,6 @@ fn reach_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) ->
             DiskWork::Copy(from) => made(&disk.image, disk.bytes, physical(from, disk.bytes), contents(from), mark),
             DiskWork::Move(from) => {
                 entries.push(made(&disk.image, disk.bytes, physical(from, disk.bytes), contents(from), mark));
-                entries.extend(moved(state, from, &disk.image));
                 Entry::Disk(from.disk, None)
             }
             DiskWork::Empty => made(&disk.image, disk.bytes, 0, contents(&disk.image), mark),
@@ -482,16 +481,22 @@ fn reach_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) ->
         };
         entries.push(last);
     }
+    entries.extend(moved(state, work));
     Ok(entries)
 }
 
-/// Every machine that has the disk has the other one.
-fn moved(state: &State, from: &Image, to: &Image) -> Vec<Entry> {
-    let has = |device: &Device| device.image.as_ref().is_some_and(|image| image.disk == from.disk);
-    let theirs = state.machines.values().filter(|domain| domain.config.disks.iter().any(has)).cloned();
-    let repointed = theirs.map(|mut domain| {
-        for device in domain.config.disks.iter_mut().filter(|device| has(device)) {
-            device.image = Some(to.clone());
+/// Every machine that has a disk which moved has the new one.
+fn moved(state: &State, work: &[Disk]) -> Vec<Entry> {
+    let moves = work.iter().filter_map(|disk| match &disk.work {
+        DiskWork::Move(from) => Some((from.disk, &disk.image)),
+        _ => None,
+    });
+    let moves: BTreeMap<Ref, &Image> = moves.collect();
+    let new = |device: &Device| moves.get(&device.image.as_ref()?.disk).copied();
+    let theirs = state.machines.values().filter(|domain| domain.config.disks.iter().any(|disk| new(disk).is_some()));
+    let repointed = theirs.cloned().map(|mut domain| {
+        for device in &mut domain.config.disks {
+            device.image = new(device).cloned().or(device.image.take());
         }
         put_machine(domain)
     });

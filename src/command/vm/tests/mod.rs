@@ -5,6 +5,7 @@ mod groups;
 mod insides;
 mod lifecycle;
 mod memory;
+mod migrate;
 mod observed;
 mod property;
 
