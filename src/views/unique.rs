@@ -1,4 +1,5 @@
-//! What no two objects share: the devices of a machine, the names of users.
+//! What no two objects share: the devices of a machine, the places in a
+//! repository, the names of users.
 //! Looked at when an event is appended, for what it touches alone, and by the
 //! tools that look at a whole view.
 
@@ -17,6 +18,9 @@ const WRITTEN: &[Written] = &[
     (ClassId::VBD, Some("VM"), &["userdevice"]),
     (ClassId::VIF, Some("VM"), &["device"]),
     (ClassId::PBD, Some("SR"), &["host"]),
+    (ClassId::VDI, Some("SR"), &["location"]),
+    (ClassId::PIF, Some("host"), &["device", "VLAN"]),
+    (ClassId::VLAN, Some("tagged_PIF"), &["tag"]),
     (ClassId::host_cpu, Some("host"), &["number"]),
     (ClassId::SM, None, &["type"]),
     (ClassId::user, None, &["short_name"]),
@@ -50,6 +54,13 @@ impl Rule {
         concerned.then_some((within, values))
     }
 
+    /// Whether what is compared is the object's own uuid, which was drawn for it: nobody else can have had it before,
+    /// and nobody needs to look through the thousands beside it.
+    fn is_by_uuid(&self, class: ClassId, object: &Object) -> bool {
+        let uuid = MODEL.field(class, "uuid").map(|uuid| &object.record[uuid]);
+        matches!(&self.fields[..], [only] if uuid == Some(&object.record[*only]))
+    }
+
     fn broken(&self, class: ClassId, one: Ref, other: Ref) -> String {
         let names: Vec<&str> = self.fields.iter().map(|field| class.def().fields[*field].name).collect();
         let within = self.within.map(|field| format!(" in their {}", class.def().fields[field].name));
@@ -68,7 +79,7 @@ fn is_empty(value: &Value) -> bool {
 pub fn shared(view: &View, class: ClassId, object: &Object, changed: &[usize]) -> Option<String> {
     for rule in &RULES[class as usize] {
         let touched = changed.is_empty() || changed.iter().any(|f| rule.within == Some(*f) || rule.fields.contains(f));
-        let Some(own) = rule.of(object).filter(|_| touched) else { continue };
+        let Some(own) = rule.of(object).filter(|_| touched && !rule.is_by_uuid(class, object)) else { continue };
         let same = |other: Ref| {
             let twin = view.object(class, other).filter(|twin| twin.reference != object.reference);
             twin.is_some_and(|twin| rule.of(twin).is_some_and(|theirs| theirs == own))

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// How many interfaces of a host one scan may bring.
 pub const FOUND_MAX: usize = 64;
+/// The `VLAN` of an interface without a tag.
+const UNTAGGED: i64 = -1;
 
 /// A PIF has no `current_operations`; a pending task about it, or one that was given it, holds it all the same.
 pub fn idle(draft: &Draft, pif: Ref) -> Result<Arc<Object>, ApiError> {
@@ -90,10 +92,17 @@ pub fn introduce(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
         return Err(codes::MAC_STILL_EXISTS(mac));
     }
     let device = if device.is_empty() { free_device(draft, on, "eth") } else { device.to_string() };
-    if physical(draft, on, |pif| **pif.get(PIF::device) == *device).is_some() {
+    if taken(draft, on, &device, UNTAGGED).is_some() {
         return Err(codes::DUPLICATE_PIF_DEVICE_NAME(device));
     }
     Ok(Value::Ref(add(draft, on, &device, &mac, call.bool(3))))
+}
+
+/// The interface of the host that has that device and that tag; no two may.
+fn taken(draft: &Draft, on: Ref, device: &str, tag: i64) -> Option<Ref> {
+    let own = draft.far(host::PIFs, on).into_iter().filter_map(|pif| draft.find::<PIF>(pif).ok());
+    let mut same = own.filter(|pif| **pif.get(PIF::device) == *device && pif.get(PIF::VLAN) == tag);
+    same.next().map(|pif| pif.reference)
 }
 
 /// A name that no interface of the host has: `eth2`, `bond0`.
@@ -150,6 +159,12 @@ pub fn db_introduce(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     address::assert_mac(mac)?;
     if !matches!(tag, Value::Int(-1..=4094)) {
         return Err(codes::VLAN_TAG_INVALID(call.int(5)));
+    }
+    let (device, tag) = (call.text(0), call.int(5));
+    match taken(draft, call.reference(2), device, tag) {
+        Some(_) if tag == UNTAGGED => return Err(codes::DUPLICATE_PIF_DEVICE_NAME(device)),
+        Some(other) => return Err(codes::PIF_VLAN_EXISTS(other)),
+        None => {}
     }
     Ok(Value::Ref(draft.create(fields)))
 }
@@ -214,7 +229,7 @@ pub fn scanned(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
     let on = ended.object;
     draft.find::<host>(on)?;
     for (device, mac) in ended.facts.interfaces.iter().take(FOUND_MAX) {
-        if physical(draft, on, |pif| **pif.get(PIF::device) == **device).is_none() {
+        if taken(draft, on, device, UNTAGGED).is_none() {
             add(draft, on, device, mac, true);
         }
     }

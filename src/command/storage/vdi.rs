@@ -308,21 +308,28 @@ pub fn begin_introduce(draft: &mut Draft, call: &Call) -> Result<Value, ApiError
     if !uuid.is_empty() && Ref::parse_uuid(uuid).is_none() {
         return Err(codes::UUID_INVALID("VDI", uuid));
     }
+    assert_unknown(draft, repository.reference, uuid, location)?;
+    sr::check(draft.view(), &repository, "vdi_introduce")?;
+    operation::begin(draft, call, Begin::on(ClassId::SR, repository.reference, "vdi_introduce"))
+}
+
+/// Nobody else has the uuid, or the place in the repository. Another may have come while this one was looked for.
+fn assert_unknown(draft: &Draft, sr: Ref, uuid: &str, location: &str) -> Result<(), ApiError> {
     if draft.view().by_uuid(ClassId::VDI, uuid).is_some() {
         return Err(codes::DB_UNIQUENESS_CONSTRAINT_VIOLATION("VDI", "uuid", uuid));
     }
-    for known in draft.far(SR::VDIs, repository.reference) {
+    for known in draft.far(SR::VDIs, sr).into_iter().filter(|_| !location.is_empty()) {
         if draft.get(known, VDI::location, |known| **known == *location)? {
             return Err(codes::DB_UNIQUENESS_CONSTRAINT_VIOLATION("VDI", "location", location));
         }
     }
-    sr::check(draft.view(), &repository, "vdi_introduce")?;
-    operation::begin(draft, call, Begin::on(ClassId::SR, repository.reference, "vdi_introduce"))
+    Ok(())
 }
 
 pub fn introduced(draft: &mut Draft, ended: &Ended) -> Result<Value, ApiError> {
     let argument = |at: usize| ended.args[at].clone();
     let sr = draft.find::<SR>(ended.object)?;
+    assert_unknown(draft, sr.reference, ended.args[0].as_str(), ended.args[8].as_str())?;
     let given = |at: usize| match &ended.args[at] {
         Value::Int(bytes) => *bytes,
         other => panic!("BUG: {other:?} where a size belongs"),

@@ -265,7 +265,7 @@ class! {
         /// Forget it without touching the host.
         fn db_forget(self: Ref<PIF>) -> Void as pool_operator ![OTHER_OPERATION_IN_PROGRESS], task;
         /// Record one without touching the host.
-        fn db_introduce(device: String, network: Ref<network>, host: Ref<host>, MAC: String, MTU: Int, VLAN: Int, physical: Bool, ip_configuration_mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String, bond_slave_of: Ref<Bond>, VLAN_master_of: Ref<VLAN>, management: Bool, other_config: Map<String, String>, disallow_unplug: Bool, ipv6_configuration_mode: ipv6_configuration_mode, IPv6: Set<String>, ipv6_gateway: String, primary_address_type: primary_address_type, managed: Bool, properties: Map<String, String>) -> Ref<PIF> as pool_operator ![MAC_INVALID, VLAN_TAG_INVALID], task;
+        fn db_introduce(device: String, network: Ref<network>, host: Ref<host>, MAC: String, MTU: Int, VLAN: Int, physical: Bool, ip_configuration_mode: ip_configuration_mode, IP: String, netmask: String, gateway: String, DNS: String, bond_slave_of: Ref<Bond>, VLAN_master_of: Ref<VLAN>, management: Bool, other_config: Map<String, String>, disallow_unplug: Bool, ipv6_configuration_mode: ipv6_configuration_mode, IPv6: Set<String>, ipv6_gateway: String, primary_address_type: primary_address_type, managed: Bool, properties: Map<String, String>) -> Ref<PIF> as pool_operator ![DUPLICATE_PIF_DEVICE_NAME, MAC_INVALID, PIF_VLAN_EXISTS, VLAN_TAG_INVALID], task;
         /// Bring it up.
         fn plug(self: Ref<PIF>) -> Void as pool_operator ![TRANSPORT_PIF_NOT_CONFIGURED, CANNOT_PLUG_BOND_SLAVE, OTHER_OPERATION_IN_PROGRESS, PIF_UNMANAGED], task;
         /// Forbid, or allow, taking it down.
