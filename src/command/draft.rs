@@ -6,6 +6,7 @@ use super::{Call, Principal, operation};
 use crate::error::{ApiError, codes};
 use crate::event::{Change, Delta, Operation};
 use crate::log::VaultChanges;
+use crate::model::deleting::{self, Fate};
 use crate::model::{ClassId, Declared, Key, MODEL};
 use crate::value::{self, Micros, Read, Record, Ref, Value, default_record};
 use crate::views::relations::{HOLDING, REFERRING};
@@ -143,14 +144,17 @@ impl<'a> Draft<'a> {
         self.delete_object(C::ID, reference);
     }
 
-    /// Takes an object away, and with it every reference to it, so that none dangles.
+    /// Takes an object away, and with it every reference to it, so that none dangles: what is only a part of it goes
+    /// too, as [`deleting`] says.
     pub fn delete_object(&mut self, class: ClassId, reference: Ref) {
         for &field in &REFERRING[class as usize] {
             for holder in self.view.referrers(field, reference) {
                 let (class, index) = (field.0, field.1 as usize);
                 let Some(object) = self.view.object(class, holder).cloned() else { continue };
-                let left = without(&object.record[index], reference);
-                self.set_field(class, holder, index, left);
+                match deleting::rule(class, index).fate {
+                    Fate::Goes => self.delete_object(class, holder),
+                    Fate::Stays => self.set_field(class, holder, index, without(&object.record[index], reference)),
+                }
             }
         }
         if self.view.take(class, reference).is_some() {

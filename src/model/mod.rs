@@ -32,6 +32,7 @@
 
 pub mod common;
 pub mod coverage;
+pub mod deleting;
 pub mod export;
 pub mod implied;
 pub mod protected;

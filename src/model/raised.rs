@@ -46,6 +46,7 @@ pub const RAISED: &[(&str, &[&str])] = &[
     ),
     ("VIF.create", &["DEVICE_ALREADY_EXISTS", "INVALID_VALUE", "INVALID_DEVICE", "MAC_INVALID"]),
     ("VIF.destroy", &["DEVICE_ALREADY_ATTACHED", "OTHER_OPERATION_IN_PROGRESS"]),
+    ("VMSS.destroy", &["VMSS_HAS_VM"]),
     ("VM.create", &["INVALID_VALUE", "MEMORY_CONSTRAINT_VIOLATION"]),
     (
         "VM.destroy",

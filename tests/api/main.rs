@@ -1,8 +1,10 @@
 //! The API from a decoded call to a rendered answer, in one process: the log
 //! is in memory, the clock and the ids are simulated.
 
+mod access;
 mod arguments;
 mod blob;
+mod deleting;
 mod every;
 mod furnish;
 mod http;

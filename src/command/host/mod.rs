@@ -21,7 +21,7 @@ use super::device::pci;
 use super::operation::Derived;
 use super::{Call, Completion, Draft, Handler, Reader, Reading, generic};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, MODEL, PIF, SR, blob, host, host_crashdump, host_metrics};
+use crate::model::{ClassId, MODEL, PIF, SR, VM, blob, host, host_crashdump, host_metrics};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("host.disable", disable),
     ("host.evacuate", evacuate),
     ("host.destroy", destroy),
+    ("host.declare_dead", declare_dead),
     ("host.power_on", power::begin_power_on),
     ("host.reboot", power::begin_reboot),
     ("host.shutdown", power::begin_shutdown),
@@ -251,17 +252,39 @@ fn evacuate(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     }
 }
 
-fn destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+/// A host that is not the coordinator and does not answer: what may be given up.
+fn lost(draft: &Draft, call: &Call) -> Result<Arc<Object>, ApiError> {
     let held = draft.find::<host>(call.reference(0))?;
     if pool::is_master(draft.view(), held.reference) {
         return Err(codes::HOST_CANNOT_DESTROY_SELF(held.reference));
     }
-    if is_live(draft.view(), &held) {
-        return Err(codes::HOST_IS_LIVE(held.reference));
+    if is_live(draft.view(), &held) { Err(codes::HOST_IS_LIVE(held.reference)) } else { Ok(held) }
+}
+
+/// The machines that ran there run nowhere.
+fn declare_dead(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = lost(draft, call)?;
+    for vm in room::guests(draft.view(), held.reference) {
+        super::vm::allowed::supersede(draft, vm.reference)?;
+        super::vm::state::halt(draft, vm.reference)?;
     }
+    Ok(Value::Void)
+}
+
+fn destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let held = lost(draft, call)?;
     if !room::guests(draft.view(), held.reference).is_empty() {
         return Err(codes::HOST_HAS_RESIDENT_VMS(held.reference));
     }
+    for pif in draft.far(host::PIFs, held.reference) {
+        let pif = draft.find::<PIF>(pif)?;
+        super::network::pif::remove(draft, &pif);
+    }
+    let control_domain = held.get(host::control_domain);
+    if draft.find::<VM>(control_domain).is_ok() {
+        super::vm::configuration::take_apart(draft, control_domain)?;
+    }
+    super::blob::remove_all(draft, &held, host::blobs);
     draft.delete::<host_metrics>(held.get(host::metrics));
     draft.delete::<host>(held.reference);
     Ok(Value::Void)
