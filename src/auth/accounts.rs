@@ -33,6 +33,8 @@ pub struct Peer {
     pub address: Arc<str>,
     /// The user id that the kernel vouches for, on a Unix socket.
     pub uid: Option<u32>,
+    /// It calls from another machine, and what it says can be read on the way.
+    pub unencrypted: bool,
 }
 
 impl Peer {

@@ -100,7 +100,7 @@ impl Server {
 }
 
 fn from(address: &str) -> Peer {
-    Peer { address: address.into(), uid: None }
+    Peer { address: address.into(), ..Peer::default() }
 }
 
 fn code<T>(answer: Result<T, ApiError>) -> &'static str {
@@ -260,7 +260,7 @@ async fn who_has_no_role_does_not_come_in() {
 #[tokio::test]
 async fn the_machines_own_superuser_needs_no_password() {
     let server = Server::new().await;
-    let local = |uid| Peer { address: "unix".into(), uid };
+    let local = |uid| Peer { address: "unix".into(), uid, ..Peer::default() };
     let session = server.accounts.login("", "", "test", &local(Some(0))).await.expect("vouched for");
     assert!(server.whoami(session).expect("valid").roles.is_superuser());
     assert!(server.accounts.peer(&local(Some(0))).is_some());

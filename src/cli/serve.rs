@@ -9,10 +9,10 @@ use crate::command::{Command, Principal};
 use crate::driver::Driver;
 use crate::driver::sim::{self, Sim};
 use crate::event::Kind;
+use crate::gateway::Gateway;
 use crate::gateway::identity::Identity;
 use crate::gateway::listen::{Connections, Endpoint, Listener};
 use crate::gateway::local::Wish;
-use crate::gateway::{Gateway, http};
 use crate::log::Port;
 use crate::log::notary::{self, Notary};
 use crate::log::signed::{self, Signer};
@@ -264,7 +264,7 @@ pub(super) async fn listen(
     stop: &CancellationToken,
 ) -> anyhow::Result<Connections> {
     let identity = gateway.identity.clone();
-    let connections = Connections::new(http::router(gateway), stop.clone());
+    let connections = Connections::new(gateway, stop.clone());
     let mut endpoints: Vec<Endpoint> = args.listen.iter().copied().map(Endpoint::Tcp).collect();
     for address in &args.listen_tls {
         endpoints.push(Endpoint::Tls(*address, identity.clone()));

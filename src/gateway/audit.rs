@@ -2,12 +2,11 @@
 //! gives them in the text form that tools for XenServer read, and
 //! `GET /log/checkpoint` the signed head.
 
-use super::resources::{refused, text, unauthorized};
-use super::{Gateway, Peer};
+use super::resources::{refused, text};
+use super::{Gateway, Peer, access};
 use crate::event::{Event, Kind};
 use crate::log::notary;
 use crate::log::rows::Moment;
-use crate::model::Roles;
 use crate::value::{Micros, parse_time};
 use crate::views::View;
 use crate::views::past::filter::{Filter, Outcome};
@@ -22,11 +21,11 @@ use axum::routing::get;
 use futures_util::stream;
 use std::sync::Arc;
 
-/// Who may read everything that everybody did.
-const READERS: Roles = Roles::pool_operator;
-
 pub fn routes() -> Router<Gateway> {
-    Router::new().route("/log", get(log)).route("/audit_log", get(audit_log)).route("/log/checkpoint", get(checkpoint))
+    Router::new()
+        .route(access::LOG.path, get(log))
+        .route(access::AUDIT_LOG.path, get(audit_log))
+        .route(access::CHECKPOINT.path, get(checkpoint))
 }
 
 /// The signed head: for everybody who may log in, and for monitoring on this machine.
@@ -36,9 +35,8 @@ async fn checkpoint(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let known = super::resources::is_local(&peer) || gateway.caller(&headers, query.as_deref(), &peer).await.is_some();
-    if !known {
-        return unauthorized();
+    if let Err(denied) = gateway.admit(&access::CHECKPOINT, &headers, query.as_deref(), &peer).await {
+        return denied;
     }
     let note = notary::checkpoint(&gateway.signer, &gateway.ledger.view());
     plain(Body::from(note), "text/plain; charset=utf-8")
@@ -55,7 +53,8 @@ impl FromRequest<Gateway> for Asking {
 
     async fn from_request(request: Request, gateway: &Gateway) -> Result<Asking, Response<Body>> {
         let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-        gateway.may_read_all(request.headers(), request.uri().query(), &peer).await?;
+        // Both are the whole log, for the same people.
+        gateway.admit(&access::LOG, request.headers(), request.uri().query(), &peer).await?;
         let pairs = Query::try_from_uri(request.uri()).map_err(IntoResponse::into_response)?;
         Ok(Asking { gateway: gateway.clone(), pairs: pairs.0 })
     }
@@ -100,18 +99,6 @@ fn audit_time(text: &str) -> Option<Micros> {
     let (seconds, fraction) = text.trim_end_matches('Z').split_once('.').unwrap_or((text, "0"));
     let millis: Micros = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     Some(parse_time(seconds)? + millis * 1000)
-}
-
-impl Gateway {
-    /// Whether a request's sender may read the whole log; the answer if not.
-    async fn may_read_all(&self, headers: &HeaderMap, query: Option<&str>, peer: &Peer) -> Result<(), Response<Body>> {
-        let caller = self.caller(headers, query, peer).await.or_else(|| self.accounts.peer(peer));
-        match caller {
-            None => Err(unauthorized()),
-            Some(caller) if caller.roles.intersects(READERS) && self.reads_everything(&caller) => Ok(()),
-            Some(_) => Err(refused(StatusCode::FORBIDDEN, "the role pool-operator is needed".into())),
-        }
-    }
 }
 
 type Line = fn(&Event, &View, &mut Vec<u8>);

@@ -6,11 +6,11 @@
 
 use super::dispatch::Caller;
 use super::http::read_at_most;
-use super::resources::{named_in, unauthorized};
-use super::{Gateway, Peer};
+use super::resources::named_in;
+use super::{Gateway, Peer, access};
 use crate::command::{Intent, blob as blobs};
 use crate::event::Kind;
-use crate::model::{Roles, blob};
+use crate::model::blob;
 use crate::value::Ref;
 use axum::Router;
 use axum::body::Body;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 const WRITE: &str = "blob.write";
 
 pub fn routes() -> Router<Gateway> {
-    Router::new().route("/blob", get(read).put(write))
+    Router::new().route(access::READ_BLOB.path, get(read).put(write))
 }
 
 /// The blob that the query names.
@@ -40,12 +40,8 @@ async fn read(
     let view = gateway.ledger.view();
     let found = asked(&gateway, query.as_deref()).and_then(|reference| view.find::<blob>(reference));
     let open = found.is_some_and(|found| found.get(blob::public));
-    if !open {
-        match gateway.caller(&headers, query.as_deref(), &peer).await {
-            None => return unauthorized(),
-            Some(caller) if !gateway.reads_everything(&caller) => return plain(StatusCode::FORBIDDEN),
-            Some(_) => {}
-        }
+    if !open && let Err(denied) = gateway.admit(&access::READ_BLOB, &headers, query.as_deref(), &peer).await {
+        return denied;
     }
     let Some(found) = found else { return plain(StatusCode::NOT_FOUND) };
     let contents = match blobs::vault_id(found) {
@@ -73,9 +69,11 @@ async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
-    let Some(principal) = gateway.caller(&headers, query.as_deref(), &peer).await else { return unauthorized() };
-    let whole = gateway.reads_everything(&principal);
-    if gateway.read_only || !whole || !principal.roles.intersects(Roles::vm_power_admin) {
+    let principal = match gateway.admit_known(&access::WRITE_BLOB, &headers, query.as_deref(), &peer).await {
+        Ok(principal) => principal,
+        Err(denied) => return denied,
+    };
+    if gateway.read_only {
         return plain(StatusCode::FORBIDDEN);
     }
     let Some(reference) = asked(&gateway, query.as_deref()) else { return plain(StatusCode::NOT_FOUND) };

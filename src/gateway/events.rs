@@ -13,9 +13,8 @@
 use super::dispatch::{Caller, Noted};
 use super::http::respond;
 use super::metrics::Waiting;
-use super::resources::unauthorized;
 use super::stream::Wait;
-use super::{Gateway, Peer};
+use super::{Gateway, Peer, access};
 use crate::error::{ApiError, codes};
 use crate::model::{CLASS_IDS, ClassId, MODEL, session, user};
 use crate::subscribe::delivered::Want;
@@ -64,7 +63,10 @@ pub async fn events(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let Some(principal) = gateway.caller(&headers, query.as_deref(), &peer).await else { return unauthorized() };
+    let principal = match gateway.admit_known(&access::EVENTS, &headers, query.as_deref(), &peer).await {
+        Ok(principal) => principal,
+        Err(denied) => return denied,
+    };
     let caller = Caller { principal, peer, id: Arc::default() };
     let mut asked = asked(query.as_deref().unwrap_or_default());
     if let Some(last) = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty()) {

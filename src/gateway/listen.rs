@@ -1,8 +1,8 @@
 //! Listeners: TCP, TLS, a Unix socket. Each connection says who its peer is;
 //! everything behind is the same.
 
-use super::Peer;
 use super::identity::Identity;
+use super::{Gateway, Peer, access};
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
@@ -57,7 +57,8 @@ pub struct Listener {
 /// What all connections share.
 #[derive(Clone)]
 pub struct Connections {
-    pub router: Router,
+    router: Router,
+    gateway: Gateway,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -65,11 +66,12 @@ pub struct Connections {
 
 impl Connections {
     /// As many connections as the process may have open files, less what it needs itself.
-    pub fn new(router: Router, stop: CancellationToken) -> Connections {
+    pub fn new(gateway: Gateway, stop: CancellationToken) -> Connections {
+        let router = super::http::router(gateway.clone());
         let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
         let connections = limit.saturating_sub(DESCRIPTORS_KEPT).clamp(16, Semaphore::MAX_PERMITS as u64);
         let permits = Arc::new(Semaphore::new(connections as usize));
-        Connections { router, permits, tasks: TaskTracker::new(), stop }
+        Connections { router, gateway, permits, tasks: TaskTracker::new(), stop }
     }
 
     /// Waits until every connection has ended.
@@ -124,7 +126,8 @@ impl Listener {
             Bound::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                let peer = Peer { address: Arc::from(address.to_string()), uid: None };
+                let unencrypted = !address.ip().to_canonical().is_loopback();
+                let peer = Peer { address: Arc::from(address.to_string()), uid: None, unencrypted };
                 connections.tasks.spawn(async move {
                     shared.connection(stream, peer).await;
                     drop(permit);
@@ -133,7 +136,7 @@ impl Listener {
             Bound::Tls(listener, identity) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                let peer = Peer { address: Arc::from(address.to_string()), uid: None };
+                let peer = Peer { address: Arc::from(address.to_string()), ..Peer::default() };
                 let acceptor = TlsAcceptor::from(identity.config().map_err(std::io::Error::other)?);
                 connections.tasks.spawn(async move {
                     match tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(stream)).await {
@@ -147,7 +150,7 @@ impl Listener {
             Bound::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let uid = stream.peer_cred()?.uid();
-                let peer = Peer { address: Arc::from(format!("unix:uid={uid}")), uid: Some(uid) };
+                let peer = Peer { address: Arc::from(format!("unix:uid={uid}")), uid: Some(uid), unencrypted: false };
                 connections.tasks.spawn(async move {
                     shared.connection(stream, peer).await;
                     drop(permit);
@@ -159,12 +162,20 @@ impl Listener {
 }
 
 impl Connections {
-    async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer) {
-        let router = self.router;
+    /// Serves one peer until it hangs up.
+    pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer) {
+        let (router, gateway) = (self.router, self.gateway);
         let service = service_fn(move |mut request: Request<Incoming>| {
+            let turned_away = peer.unencrypted && gateway.wants_encryption();
             request.extensions_mut().insert(peer.clone());
-            let answered = router.clone().oneshot(request.map(Body::new));
-            async move { Ok::<_, Infallible>(answered.await.unwrap_or_else(|never| match never {})) }
+            let router = router.clone();
+            async move {
+                if turned_away {
+                    return Ok(access::unencrypted());
+                }
+                let answered = router.oneshot(request.map(Body::new)).await;
+                Ok::<_, Infallible>(answered.unwrap_or_else(|never| match never {}))
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

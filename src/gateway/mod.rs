@@ -12,6 +12,7 @@
 //!
 //! Must never change a view, or know how anything is stored.
 
+pub mod access;
 pub mod answer;
 pub mod audit;
 pub mod blob;

@@ -3,7 +3,7 @@
 //! bearer token.
 
 use super::http::{Noted, respond};
-use super::{Gateway, Peer, metrics};
+use super::{Gateway, Peer, access, metrics};
 use crate::command::Principal;
 use crate::log::writer::CLOCK_BEHIND_MAX;
 use crate::model::user;
@@ -23,12 +23,12 @@ pub(super) const SESSION: &str = "session_id";
 
 pub fn routes() -> Router<Gateway> {
     Router::new()
-        .route("/healthz", get(healthz))
-        .route("/api/model", get(model))
-        .route("/api/errors", get(errors))
-        .route("/api/token", post(token))
-        .route("/events", get(super::events::events))
-        .route("/metrics", get(metrics_page))
+        .route(access::HEALTHZ.path, get(healthz))
+        .route(access::MODEL.path, get(model))
+        .route(access::ERRORS.path, get(errors))
+        .route(access::TOKEN.path, post(token))
+        .route(access::EVENTS.path, get(super::events::events))
+        .route(access::METRICS.path, get(metrics_page))
         .merge(super::audit::routes())
 }
 
@@ -65,7 +65,10 @@ async fn token(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let Some(caller) = gateway.caller(&headers, query.as_deref(), &peer).await else { return unauthorized() };
+    let caller = match gateway.admit_known(&access::TOKEN, &headers, query.as_deref(), &peer).await {
+        Ok(caller) => caller,
+        Err(denied) => return denied,
+    };
     let view = gateway.ledger.view();
     let Some(whose) = view.find::<user>(caller.user) else { return unauthorized() };
     let seconds = crate::auth::token::LIFETIME_MAX;
@@ -82,9 +85,8 @@ async fn metrics_page(
     headers: HeaderMap,
 ) -> Response<Body> {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let caller = gateway.caller(&headers, query.as_deref(), &peer).await;
-    if !is_local(&peer) && !caller.is_some_and(|caller| gateway.reads_everything(&caller)) {
-        return unauthorized();
+    if let Err(denied) = gateway.admit(&access::METRICS, &headers, query.as_deref(), &peer).await {
+        return denied;
     }
     respond(OPEN_METRICS, metrics::render(&gateway).into_bytes(), Noted::default())
 }

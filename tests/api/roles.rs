@@ -12,7 +12,7 @@ use xenledger::model::{CLASSES, ClassId, MODEL, Message, Roles, Ty};
 use xenledger::value::Value;
 
 /// A server that a user of that role called, with root's session.
-async fn as_role(server: &mut Server, role: &str) -> String {
+pub async fn as_role(server: &mut Server, role: &str) -> String {
     let root = server.session.clone();
     let roles = server.call("role.get_by_name_label", json!([root, role])).await.expect("answers");
     let name = format!("a {role}");
