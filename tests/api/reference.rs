@@ -10,8 +10,8 @@ use xenledger::model::{ClassId, SR, VBD, VDI, VIF, VM, network};
 use xenledger::value::{Ref, Value};
 use xenledger::views::{Object, View, check};
 
-const CALLS: usize = 2_500;
-const CALLS_LONG: usize = 10_000;
+const CALLS: usize = 10_000;
+const CALLS_LONG: usize = 100_000;
 const MACHINES_MAX: usize = 7;
 const RUNNING_MAX: usize = 4;
 const DISKS_MAX: usize = 14;

@@ -1,12 +1,15 @@
 //! The page of one class: its enums, fields and messages.
 
 use super::{codes, prose, roles_text};
+use crate::command::operations;
 use crate::command::refused::status;
 use crate::error::codes::CODES;
 use crate::model::common::common;
 use crate::model::coverage;
+use crate::model::deleting::{Fate, rule};
 use crate::model::export::{Status, default_text, text};
 use crate::model::{Class, EnumDef, Field, Implied, Lifecycle, MODEL, Message, Qualifier, Ty};
+use crate::views::relations::REFERRING;
 use std::fmt::Write;
 
 pub fn page(class: &Class) -> String {
@@ -18,6 +21,7 @@ pub fn page(class: &Class) -> String {
     if class.fields.iter().any(shown) {
         out += &fields(class);
     }
+    out += &deleting(class);
     let (implied, declared): (Vec<&Message>, Vec<&Message>) = MODEL
         .messages
         .iter()
@@ -96,6 +100,35 @@ fn fields(class: &Class) -> String {
     out + "\n"
 }
 
+/// What becomes of those that refer to an object of the class when it is deleted.
+fn deleting(class: &Class) -> String {
+    let referring = &REFERRING[class.id as usize];
+    let shown = referring.iter().filter(|field| !field.0.def().fields[field.1 as usize].flags.internal);
+    let ways = MODEL.messages.iter().filter(|message| {
+        message.class == class.id && matches!(message.name, "destroy" | "forget") && status(message) == Status::Works
+    });
+    let ways = codes(ways.map(|message| message.full_name));
+    if ways.is_empty() {
+        return String::new();
+    }
+    let rows = shown.map(|field| {
+        let rule = rule(field.0, field.1 as usize);
+        let fate = match rule.fate {
+            Fate::Goes => format!("the {} goes too", field.0.name()),
+            Fate::Stays => "the reference is taken out".to_string(),
+        };
+        let refused = rule.refused.map(|code| format!("refused with `{code}`"));
+        let note = Some(rule.note.to_string()).filter(|note| !note.is_empty());
+        let parts: Vec<String> = [Some(fate), refused, note].into_iter().flatten().collect();
+        format!("| `{}` | {} |\n", rule.field, parts.join("; "))
+    });
+    let rows: String = rows.collect();
+    match rows.is_empty() {
+        true => format!("## Deleting\n\nBy {ways}. Nothing refers to it.\n\n"),
+        false => format!("## Deleting\n\nBy {ways}. What refers to it:\n\n| field | then |\n|---|---|\n{rows}\n"),
+    }
+}
+
 /// What is special about a field, in sentences.
 fn marks(field: &Field) -> impl Iterator<Item = String> {
     let flags = &field.flags;
@@ -122,6 +155,9 @@ fn entry(message: &Message) -> String {
         out += &format!("- **Refused**: {why}. It answers {}.\n", refusal(message));
     }
     out += &format!("- Answers {}.\n", result(message.result));
+    if operations().any(|operation| operation == message.full_name) {
+        out += "- An [operation](../tasks.md): it is accepted at once and done by the hypervisor; the call answers at its end.\n";
+    }
     out += &format!("- Errors: {}.\n", errors(message));
     out += &format!("- Who may: {}.\n", roles_text(message.roles));
     out += &format!("- `Async.` form: {}.\n", if message.task { "yes" } else { "no" });
@@ -163,6 +199,13 @@ fn result(ty: Ty) -> String {
     match ty {
         Ty::Void => "nothing, which is an empty string on the wire".to_string(),
         Ty::Enum(def) => format!("`{ty}`, a string: {}", codes(def.values.iter().copied())),
+        Ty::Record(_) | Ty::Set(Ty::Record(_)) | Ty::Map(_, Ty::Record(_)) => {
+            format!("`{ty}`: [a struct](../wire.md#types) of all fields of its class, by name")
+        }
+        Ty::Int => "`int`, which XML-RPC has [as text](../wire.md#types)".to_string(),
+        Ty::Ref(class) if class.def().flags.nothing_implied => format!("`{ty}`"),
+        Ty::Ref(class) => format!("`{ty}`, a reference to a [{0}]({0}.md)", class.name()),
+        Ty::Set(Ty::Ref(class)) => format!("`{ty}`, references to objects of [{0}]({0}.md)", class.name()),
         _ => format!("`{ty}`"),
     }
 }

@@ -4,6 +4,7 @@
 use super::{BEHIND, GUIDES, codes, path_of, prose, roles_text};
 use crate::command::refused::status;
 use crate::error::codes::CODES;
+use crate::gateway::access::{Open, RESOURCES};
 use crate::model::common::COMMON;
 use crate::model::coverage::{self, Counts};
 use crate::model::export::{Status, text};
@@ -127,6 +128,7 @@ pub fn roles() -> String {
     let reserved = MODEL.messages.iter().filter(|message| message.roles.names().next().is_none());
     let reserved = codes(reserved.map(|message| message.full_name));
     out += &format!("| the local superuser alone | {reserved} |\n\n");
+    out += &resources();
     out += "## Keys with roles of their own\n\nAdding or removing these keys asks for the role below instead of the \
             message's; the permission is then `vm.add_to_other_config/key:folder`.\n\n\
             | maps | key | who may |\n|---|---|---|\n";
@@ -136,4 +138,25 @@ pub fn roles() -> String {
         out += &format!("| {maps} | `{}` | {} |\n", one.key, roles_text(one.roles));
     }
     out
+}
+
+/// Who may have what is not a message.
+fn resources() -> String {
+    let mut out =
+        "## HTTP resources\n\nBeside the calls, which ask for themselves. Who is not known is answered 401, who \
+         may not 403 with the permission that is missing.\n\n| resource | permission | who may |\n|---|---|---|\n"
+            .to_string();
+    for one in RESOURCES {
+        let who = roles_text(one.roles);
+        let who = match one.open {
+            Open::Everybody => "everybody, without logging in".to_string(),
+            Open::ThisMachine => format!("whoever calls from the server's machine; {who}"),
+            Open::Nobody => who,
+        };
+        let whole = if one.whole { "nothing may be hidden from the caller" } else { "" };
+        let more: Vec<&str> = [whole, one.note].into_iter().filter(|more| !more.is_empty()).collect();
+        let who = std::iter::once(&*who).chain(more).collect::<Vec<_>>().join("; ");
+        out += &format!("| `{} {}` | `{}` | {who} |\n", one.method, one.path, one.permission);
+    }
+    out + "\n"
 }
