@@ -109,3 +109,14 @@ async fn a_protected_key_has_its_own_roles_whichever_way_it_is_set() {
     let denied = server.call("VM.set_other_config", json!([session, vm, changed])).await.expect_err("denied");
     assert_eq!(denied.1[0], "vm.set_other_config/key:pci");
 }
+
+/// Events have no roles of their own: what somebody may not read must be in none.
+#[test]
+fn what_not_everybody_may_read_raises_no_events() {
+    let reader = Roles::one("read-only").expect("a published role");
+    for class in CLASSES {
+        let record = MODEL.message(&format!("{}.get_record", class.name));
+        let hidden = record.is_some_and(|message| !message.roles.intersects(reader));
+        assert!(!hidden || class.flags.no_events, "{} raises events that not everybody may read", class.name);
+    }
+}

@@ -200,7 +200,7 @@ fn result(ty: Ty) -> String {
         Ty::Void => "nothing, which is an empty string on the wire".to_string(),
         Ty::Enum(def) => format!("`{ty}`, a string: {}", codes(def.values.iter().copied())),
         Ty::Record(_) | Ty::Set(Ty::Record(_)) | Ty::Map(_, Ty::Record(_)) => {
-            format!("`{ty}`: [a struct](../wire.md#types) of all fields of its class, by name")
+            format!("`{ty}`; a record is [a struct](../wire.md#types) of all fields of its class, by name")
         }
         Ty::Int => "`int`, which XML-RPC has [as text](../wire.md#types)".to_string(),
         Ty::Ref(class) if class.def().flags.nothing_implied => format!("`{ty}`"),
@@ -216,7 +216,9 @@ fn errors(message: &Message) -> String {
         let known = CODES.iter().find(|known| known.name == *code);
         format!("`{code}({})`", known.map(|known| known.params.join(", ")).unwrap_or_default())
     };
-    let declared: Vec<String> = message.errors.iter().map(with_parameters).collect();
+    let first = |at: usize| !message.errors[..at].contains(&message.errors[at]);
+    let declared = message.errors.iter().enumerate().filter(|(at, _)| first(*at));
+    let declared: Vec<String> = declared.map(|(_, code)| with_parameters(&code)).collect();
     let common = codes(common(message).map(|common| common.code).filter(|code| !message.errors.contains(code)));
     let common = format!("[common]({}) {common}", "../errors.md#errors-of-any-call");
     if declared.is_empty() { common } else { format!("{}; {common}", declared.join(", ")) }

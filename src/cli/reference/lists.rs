@@ -147,10 +147,10 @@ fn resources() -> String {
          may not 403 with the permission that is missing.\n\n| resource | permission | who may |\n|---|---|---|\n"
             .to_string();
     for one in RESOURCES {
-        let who = roles_text(one.roles);
+        let who = if one.roles == Roles::read_only { "whoever has a role".into() } else { roles_text(one.roles) };
         let who = match one.open {
             Open::Everybody => "everybody, without logging in".to_string(),
-            Open::ThisMachine => format!("whoever calls from the server's machine; {who}"),
+            Open::ThisMachine => format!("whoever calls from the server's machine, and {who}"),
             Open::Nobody => who,
         };
         let whole = if one.whole { "nothing may be hidden from the caller" } else { "" };

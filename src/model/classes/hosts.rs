@@ -253,7 +253,7 @@ class! {
         fn enable_display(host: Ref<host>) -> host_display as pool_operator, task;
         /// State that the host is off: its machines become halted. Wrong use can run a machine twice.
         fn declare_dead(host: Ref<host>) -> Void as pool_operator ![HOST_CANNOT_DESTROY_SELF, HOST_IS_LIVE], task;
-        /// Get ready to receive a machine; answers what the sender needs.
+        /// Get ready to receive a machine; answers what `VM.migrate_send` takes as its `dest`.
         fn migrate_receive(host: Ref<host>, network: Ref<network>, options: Map<String, String>) -> Map<String, String> as vm_power_admin ![HOST_CANNOT_ATTACH_NETWORK], task;
         /// Stop caching disks on this host.
         fn disable_local_storage_caching(host: Ref<host>) -> Void as pool_operator, task;

@@ -307,9 +307,11 @@ class! {
         fn get_data_sources(self: Ref<VM>) -> Set<Record<data_source>> as read_only, task;
         /// Its record as it was at its last start.
         fn get_boot_record(self: Ref<VM>) -> Record<VM> as read_only, task, deprecated;
-        /// Fail with the reason if it cannot move like this.
+        /// Fail with the error that `VM.migrate_send` would answer to the same.
         fn assert_can_migrate(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>> = {}) -> Void as vm_power_admin ![HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, INVALID_VALUE, LICENCE_RESTRICTION, NETWORK_SRIOV_INSUFFICIENT_CAPACITY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_DOES_NOT_SUPPORT_MIGRATION, SR_FULL, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_CBT_ENABLED, VDI_INCOMPATIBLE_TYPE, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED, VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION, VM_BAD_POWER_STATE, VM_HAS_SRIOV_VIF, VM_HAS_VUSBS, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, VM_MIGRATE_FAILED, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task;
-        /// Move it to a host of this or another pool, disks included where mapped.
+        /// Move it inside the pool, with the disks that `vdi_map` sends to other repositories, while it runs or while it
+        /// is halted. `dest` is what `host.migrate_receive` answered; `live` must be true for a machine that runs. Other
+        /// disks stay, and so do snapshots. Interfaces keep their networks: `vif_map` and `vgpu_map` must be empty.
         fn migrate_send(vm: Ref<VM>, dest: Map<String, String>, live: Bool, vdi_map: Map<Ref<VDI>, Ref<SR>>, vif_map: Map<Ref<VIF>, Ref<network>>, options: Map<String, String>, vgpu_map: Map<Ref<VGPU>, Ref<GPU_group>> = {}, vdi_format_map: Map<Ref<VDI>, String> = {}) -> Ref<VM> as vm_power_admin ![HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, INVALID_VALUE, LICENCE_RESTRICTION, NETWORK_SRIOV_INSUFFICIENT_CAPACITY, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_DOES_NOT_SUPPORT_MIGRATION, SR_FULL, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_CBT_ENABLED, VDI_INCOMPATIBLE_TYPE, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED, VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION, VM_BAD_POWER_STATE, VM_HAS_SRIOV_VIF, VM_HAS_VUSBS, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_IS_TEMPLATE, VM_MIGRATE_FAILED, VM_REQUIRES_NETWORK, VM_REQUIRES_SR], task;
         /// Largest `memory_static_max` that fits into so many bytes, overhead included.
         fn maximise_memory(self: Ref<VM>, total: Int, approximate: Bool) -> Int as read_only, task;
@@ -366,7 +368,8 @@ class! {
         fn add_to_VCPUs_params_live(self: Ref<VM>, key: String, value: String) -> Void as vm_admin ![INVALID_VALUE, OPERATION_BLOCKED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Change the number of processors while it runs.
         fn set_VCPUs_number_live(self: Ref<VM>, nvcpu: Int) -> Void as vm_admin ![OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION, INVALID_VALUE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VM_BAD_POWER_STATE, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
-        /// Move it to another host of the pool while it runs.
+        /// Move it to a host of the pool while it runs: to the one that it is on, where it is built anew around its
+        /// memory. Nothing carries a machine to another host yet.
         fn pool_migrate(vm: Ref<VM>, host: Ref<host>, options: Map<String, String>) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OTHER_OPERATION_IN_PROGRESS, VM_IS_TEMPLATE, OPERATION_NOT_ALLOWED, VM_BAD_POWER_STATE, OPERATION_BLOCKED, VM_IS_SNAPSHOT, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, VM_HVM_REQUIRED, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, VM_MIGRATE_FAILED], task;
         /// Bring a suspended machine back on that host.
         fn resume_on(vm: Ref<VM>, host: Ref<host>, start_paused: Bool, force: Bool = false) -> Void as vm_power_admin_or_cert ![VM_BAD_POWER_STATE, OPERATION_NOT_ALLOWED, VM_IS_TEMPLATE, HOST_DISABLED, HOST_NOT_ENOUGH_FREE_MEMORY, HOST_NOT_ENOUGH_PCPUS, HOST_NOT_LIVE, NO_HOSTS_AVAILABLE, OPERATION_BLOCKED, OTHER_OPERATION_IN_PROGRESS, VDI_IN_USE, VDI_READONLY, VM_HAS_NO_SUSPEND_VDI, VM_HVM_REQUIRED, VM_IS_SNAPSHOT, VM_NO_VCPUS, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, SUSPEND_IMAGE_NOT_ACCESSIBLE, VM_REQUIRES_VUSB, NETWORK_SRIOV_INSUFFICIENT_CAPACITY], task;
