@@ -218,7 +218,7 @@ fn errors(message: &Message) -> String {
     };
     let first = |at: usize| !message.errors[..at].contains(&message.errors[at]);
     let declared = message.errors.iter().enumerate().filter(|(at, _)| first(*at));
-    let declared: Vec<String> = declared.map(|(_, code)| with_parameters(&code)).collect();
+    let declared: Vec<String> = declared.map(|(_, code)| with_parameters(code)).collect();
     let common = codes(common(message).map(|common| common.code).filter(|code| !message.errors.contains(code)));
     let common = format!("[common]({}) {common}", "../errors.md#errors-of-any-call");
     if declared.is_empty() { common } else { format!("{}; {common}", declared.join(", ")) }
