@@ -3,11 +3,12 @@
 
 use crate::auth::token::Tokens;
 use crate::auth::{Accounts, password};
-use crate::command::bootstrap;
+use crate::command::bootstrap::{self, HostFacts, Storage};
 use crate::command::host::{certificates, power};
 use crate::command::{Command, Principal};
 use crate::driver::Driver;
 use crate::driver::sim::{self, Sim};
+use crate::driver::xen::{self, Xen};
 use crate::event::Kind;
 use crate::gateway::Gateway;
 use crate::gateway::identity::Identity;
@@ -31,7 +32,7 @@ use crate::views::store::Follower;
 use crate::world::World;
 use anyhow::Context;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -59,6 +60,9 @@ pub struct ServeArgs {
     /// The hypervisor.
     #[arg(long, value_enum, default_value_t = DriverName::Sim)]
     pub driver: DriverName,
+    /// A folder that kernels of machines are read from (`VM.PV_kernel`, `VM.PV_ramdisk`); may be repeated.
+    #[arg(long, value_name = "DIR", default_value = "/boot/guest")]
+    pub kernels: Vec<PathBuf>,
     /// How many times faster than real the simulated hypervisor runs.
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     pub sim_speed: f64,
@@ -90,7 +94,10 @@ pub struct ServeArgs {
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriverName {
+    /// Machines without hardware, for trying out.
     Sim,
+    /// The Xen that this host runs on, by its toolstack.
+    Xen,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +139,11 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let accounts = Accounts::new(ledger.clone(), reader.clone());
     let sweeping = accounts.clone();
     let sweeping = tokio::spawn(async move { sweeping.sweep_for_ever().await });
+    let (driver, facts) = driver(&args, &world, new).await?;
     if new {
-        begin(&ledger, args.demo).await?;
+        begin(&ledger, facts, args.demo).await?;
     }
     let pushing = tokio::spawn(push.clone().run());
-    let driver = driver(&args, &world)?;
     reconcile(driver.clone(), &ledger, published, &stop)?;
     let closing = ledger.clone();
     let signer = notary(&args, &ledger, &stop)?;
@@ -194,15 +201,38 @@ fn push(
     Push::new(ledger.clone(), subscribers.clone(), feed.clone(), secrets, Post::new(allowed), stop.clone())
 }
 
-/// The hypervisor.
-fn driver(args: &ServeArgs, world: &World) -> anyhow::Result<Arc<dyn Driver>> {
+/// The hypervisor, and for a new pool what the host is like with it.
+async fn driver(args: &ServeArgs, world: &World, new: bool) -> anyhow::Result<(Arc<dyn Driver>, HostFacts)> {
+    let mut facts = crate::driver::facts::read();
     Ok(match args.driver {
         DriverName::Sim => {
             let options = sim::Options { speed: args.sim_speed, ..sim::Options::default() };
             let opened = Sim::open(&args.data, world.clone(), options);
-            Arc::new(opened.context("the simulated hypervisor's journal")?)
+            (Arc::new(opened.context("the simulated hypervisor's journal")?), facts.simulated())
+        }
+        DriverName::Xen => {
+            let opened = Xen::open(xen::Options::usual(&args.data.join("xen"), &args.kernels)).await;
+            let xen = opened.context("this host's Xen cannot be used")?;
+            if new {
+                xen.describe(&mut facts).await.context("the host could not be looked at")?;
+                facts.storage = Some(folders(&args.data)?);
+            }
+            (Arc::new(xen), facts)
         }
     })
+}
+
+/// The folders of a new pool's repositories.
+fn folders(data: &Path) -> anyhow::Result<Storage> {
+    let data = data.canonicalize().context("the data folder")?;
+    let made = |name: &str| -> anyhow::Result<String> {
+        let folder = data.join(name);
+        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        Ok(folder.display().to_string())
+    };
+    let (disks, media) = (made("disks")?, made("iso")?);
+    let (bytes, _) = xen::room(Path::new(&disks))?;
+    Ok(Storage { disks, media, bytes })
 }
 
 /// Starts what carries operations out on this host, and what time alone brings about.
@@ -232,14 +262,13 @@ fn notary(args: &ServeArgs, ledger: &Ledger, stop: &CancellationToken) -> anyhow
 }
 
 /// A new pool, and its root's password if nobody chose one.
-async fn begin(ledger: &Ledger, demo: bool) -> anyhow::Result<()> {
+async fn begin(ledger: &Ledger, facts: HostFacts, demo: bool) -> anyhow::Result<()> {
     let chosen = std::env::var("XENLEDGER_ROOT_PASSWORD").ok().map(Zeroizing::new);
     let password = match &chosen {
         Some(password) => password.clone(),
         None => password::generate(ledger.world()),
     };
     let sealed = password::seal(ledger.world(), &password)?;
-    let facts = crate::driver::facts::read().simulated();
     own(ledger, bootstrap::FOUND, bootstrap::found(facts, sealed)).await?;
     if demo {
         own(ledger, bootstrap::demo::DEMO, bootstrap::demo::add()).await?;

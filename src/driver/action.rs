@@ -200,6 +200,9 @@ pub struct Image {
     pub disk: Ref,
     /// What the repository calls it, if that is something else.
     pub location: String,
+    /// How the host reaches the repository: the PBD's `device_config`.
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub way: Texts,
 }
 
 /// A network interface on a machine.
@@ -209,6 +212,9 @@ pub struct Nic {
     pub mac: String,
     pub mtu: i64,
     pub bridge: String,
+    /// KiB a second that the machine may send; `None`: as many as it likes.
+    #[serde(default)]
+    pub rate_kib: Option<i64>,
     /// The uuid of the VIF.
     pub interface: Ref,
 }

@@ -1,5 +1,6 @@
 //! The hypervisor, as the reconciler sees it: a trait that fits a screen, and
-//! its implementations. [`sim`] is a hypervisor of its own, without hardware.
+//! its implementations. [`sim`] is a hypervisor of its own, without hardware;
+//! [`xen`] is the one of this host.
 //!
 //! A driver knows machines and disks by their uuids and nothing of the log, the
 //! view, sessions or tasks beyond the mark. Everything that an action needs is
@@ -12,6 +13,7 @@
 //! ```text
 //!   act ── mark written ── working ───────── reached
 //!     Trace::Nothing  │  Trace::Unfinished │  Trace::Done(facts)
+//!                     │  Trace::UnderWay   │
 //! ```
 
 pub mod absent;
@@ -19,6 +21,7 @@ pub mod action;
 pub mod facts;
 pub mod observation;
 pub mod sim;
+pub mod xen;
 
 pub use crate::command::operation::Facts;
 pub use action::{Action, Config, Device, Disk, DiskWork, HostWork, Image, Interface, Manner, Nic, Repository};
@@ -44,6 +47,8 @@ pub enum Trace {
     Nothing,
     /// Begun, and nobody works on it any more.
     Unfinished,
+    /// Begun, and it goes on without whoever began it: asked for again, it goes on from where it is.
+    UnderWay,
     /// The state it was to reach is reached.
     Done(Facts),
 }

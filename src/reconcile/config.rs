@@ -107,13 +107,22 @@ pub fn image(view: &View, vdi: Ref) -> Option<Image> {
         repository: uuid(sr.get(SR::uuid)),
         disk: uuid(vdi.get(VDI::uuid)),
         location: vdi.get(VDI::location).to_string(),
+        way: way(view, sr.reference),
     })
+}
+
+/// How the repository is reached: by the PBD that is plugged, or by any if none is.
+pub fn way(view: &View, sr: Ref) -> Texts {
+    let ways = view.far(SR::PBDs, sr).into_iter().filter_map(|pbd| view.find::<PBD>(pbd));
+    let way = ways.max_by_key(|pbd| pbd.get(PBD::currently_attached));
+    way.map(|pbd| texts(pbd.get(PBD::device_config))).unwrap_or_default()
 }
 
 /// Where the disk with that uuid is, whether the view knows it or it is still to be made in that repository.
 pub fn image_of(view: &View, disk: &str, sr: &str) -> Image {
     let known = view.by_uuid(ClassId::VDI, disk).and_then(|vdi| image(view, vdi));
-    known.unwrap_or(Image { repository: uuid(sr), disk: uuid(disk), location: disk.to_string() })
+    let way = || view.by_uuid(ClassId::SR, sr).map(|sr| way(view, sr)).unwrap_or_default();
+    known.unwrap_or_else(|| Image { repository: uuid(sr), disk: uuid(disk), location: disk.to_string(), way: way() })
 }
 
 pub fn nic(view: &View, vif: &Object) -> Nic {
@@ -123,8 +132,16 @@ pub fn nic(view: &View, vif: &Object) -> Nic {
         mac: vif.get(VIF::MAC).to_string(),
         mtu: vif.get(VIF::MTU),
         bridge: lan.map(|lan| lan.get(network::bridge).to_string()).unwrap_or_default(),
+        rate_kib: rate(vif),
         interface: uuid(vif.get(VIF::uuid)),
     }
+}
+
+/// The limit that the interface's `ratelimit` sets.
+fn rate(vif: &Object) -> Option<i64> {
+    let limited = **vif.get(VIF::qos_algorithm_type) == *"ratelimit";
+    let kbps = vif.get(VIF::qos_algorithm_params).get("kbps")?;
+    kbps.as_str().parse().ok().filter(|kib| limited && *kib > 0)
 }
 
 /// A repository as this host reaches it.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   trace ─┬─ Done ─────────────────────────────▶ report
-//!          ├─ Nothing ──────────▶ act ─┬─ done ─▶ report
+//!          ├─ Nothing, UnderWay ▶ act ─┬─ done ─▶ report
 //!          └─ Unfinished ▶ discard ┘   ├─ error ▶ fail
 //!                                      └─ cancelled, too late, superseded ▶ discard ▶ fail
 //! ```

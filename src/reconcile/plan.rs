@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// What to do about a pending task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// Nothing was done yet.
+    /// Nothing was done yet, or it goes on by itself and is to be waited for.
     Act(Action),
     /// It was begun and is half-done: discard that, then do it.
     Redo(Action),
@@ -33,7 +33,7 @@ pub enum Plan {
 pub fn plan(view: &View, task: &Object, trace: Trace) -> Result<Plan, ApiError> {
     Ok(match trace {
         Trace::Done(facts) => Plan::Report(facts),
-        Trace::Nothing => Plan::Act(action(view, task)?),
+        Trace::Nothing | Trace::UnderWay => Plan::Act(action(view, task)?),
         Trace::Unfinished => Plan::Redo(action(view, task)?),
     })
 }
@@ -250,7 +250,7 @@ impl Order<'_> {
         let sr = self.view.find::<SR>(self.object).ok_or_else(|| codes::HANDLE_INVALID("SR", self.object))?;
         let (repository, location) = (config::uuid(sr.get(SR::uuid)), self.text(8).to_string());
         let disk = Ref::parse_uuid(&location).unwrap_or_else(|| config::uuid(self.text(0)));
-        Ok(Image { repository, disk, location })
+        Ok(Image { repository, disk, location, way: config::way(self.view, sr.reference) })
     }
 
     fn disk_device(&self, attach: bool) -> Result<Action, ApiError> {

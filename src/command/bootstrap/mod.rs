@@ -53,6 +53,35 @@ pub struct HostFacts {
     pub mac: String,
     /// What joins interfaces on the host: `bridge`, `openvswitch`.
     pub network_backend: String,
+    pub threads_per_core: i64,
+    /// The processors' features, as words in hexadecimal.
+    pub cpu_features: String,
+    /// The kinds of domains that the hypervisor can build: `hvm-3.0-x86_64`.
+    pub capabilities: Vec<String>,
+    pub scheduler: String,
+    /// The command line of the hypervisor.
+    pub build: Option<String>,
+    /// What the host's own firmware says of it: `system-manufacturer`, `system-uuid`.
+    pub bios: Vec<(String, String)>,
+    /// Mbit/s, both directions at once, and whether there is a link.
+    pub link: (i64, bool, bool),
+    /// Bytes that the control domain has; `None`: a share of all.
+    pub control_memory: Option<i64>,
+    /// Bytes that the hypervisor keeps for itself; `None`: a share of all.
+    pub overhead: Option<i64>,
+    /// The bridge that the interface is on.
+    pub bridge: String,
+    /// The first repositories; none where the hypervisor has made its own up.
+    pub storage: Option<Storage>,
+}
+
+/// Folders for the first repositories of a real host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    pub disks: String,
+    pub media: String,
+    /// Bytes that the folder for disks can hold.
+    pub bytes: i64,
 }
 
 impl HostFacts {
@@ -92,6 +121,21 @@ impl Default for HostFacts {
             interface: "eth0".into(),
             mac: "02:00:00:00:00:01".into(),
             network_backend: "bridge".into(),
+            threads_per_core: 1,
+            cpu_features: String::new(),
+            capabilities: ["xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"]
+                .map(str::to_string)
+                .into(),
+            scheduler: "credit2".into(),
+            build: None,
+            bios: [("bios-vendor", "Xen"), ("system-manufacturer", "Xen"), ("hp-rombios", "")]
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .into(),
+            link: (1000, true, true),
+            control_memory: None,
+            overhead: None,
+            bridge: "xenbr0".into(),
+            storage: None,
         }
     }
 }
@@ -115,7 +159,7 @@ fn make_pool(draft: &mut Draft, facts: &HostFacts, root_password: Sealed) -> Res
     let here = make_host(draft, facts);
     make_control_domain(draft, facts, here);
     make_network(draft, facts, here);
-    let disks = storage::make(draft, here);
+    let disks = storage::make(draft, here, facts.storage.as_ref());
     draft.set(here, host::suspend_image_sr, disks);
     draft.set(here, host::crash_dump_sr, disks);
     templates::make(draft);
@@ -153,13 +197,13 @@ fn make_host(draft: &mut Draft, facts: &HostFacts) -> Ref {
         .with(host::address, &*facts.address)
         .with(host::enabled, true)
         .with(host::metrics, metrics)
-        .with(host::memory_overhead, memory_overhead(facts.memory_bytes))
+        .with(host::memory_overhead, facts.overhead.unwrap_or_else(|| memory_overhead(facts.memory_bytes)))
         .with(host::API_version_major, API_VERSION.0)
         .with(host::API_version_minor, API_VERSION.1)
         .with(host::API_version_vendor, "xenledger")
         .with(host::software_version, software_version(facts))
-        .with(host::capabilities, texts(&["xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"]))
-        .with(host::sched_policy, "credit2")
+        .with(host::capabilities, Value::set(facts.capabilities.iter().map(|name| Value::text(name))))
+        .with(host::sched_policy, &*facts.scheduler)
         .with(host::supported_bootloaders, texts(&["pygrub"]))
         .with(host::cpu_info, cpu_info(facts))
         .with(host::cpu_configuration, Value::map([("cpus", facts.cpus.to_string().into())]))
@@ -168,7 +212,7 @@ fn make_host(draft: &mut Draft, facts: &HostFacts) -> Ref {
         .with(host::license_params, license())
         .with(host::power_on_mode, "")
         .with(host::virtual_hardware_platform_versions, Value::set([0, 1, 2].map(Value::Int)))
-        .with(host::bios_strings, bios_strings())
+        .with(host::bios_strings, Value::map(facts.bios.iter().map(|(key, value)| (key, Value::text(value)))))
         .with(host::chipset_info, Value::map([("iommu", "false".into())]))
         .with(host::other_config, boot_times(draft));
     let here = draft.create(fields);
@@ -192,7 +236,7 @@ fn make_cpu(draft: &mut Draft, facts: &HostFacts, here: Ref, number: i64) {
 }
 
 fn make_control_domain(draft: &mut Draft, facts: &HostFacts, here: Ref) {
-    let memory = control_domain_memory(facts.memory_bytes);
+    let memory = facts.control_memory.unwrap_or_else(|| control_domain_memory(facts.memory_bytes));
     let vcpus = facts.cpus.clamp(1, 16);
     let metrics = Fields::<VM_metrics>::new()
         .with(VM_metrics::memory_actual, memory)
@@ -227,12 +271,12 @@ fn make_control_domain(draft: &mut Draft, facts: &HostFacts, here: Ref) {
 fn make_network(draft: &mut Draft, facts: &HostFacts, here: Ref) {
     let network = Fields::<network>::new()
         .with(network::name_label, format!("Pool-wide network associated with {}", facts.interface))
-        .with(network::bridge, "xenbr0");
+        .with(network::bridge, &*facts.bridge);
     let network = draft.create(network);
     let metrics = Fields::<PIF_metrics>::new()
-        .with(PIF_metrics::carrier, true)
-        .with(PIF_metrics::speed, 1000)
-        .with(PIF_metrics::duplex, true)
+        .with(PIF_metrics::speed, facts.link.0)
+        .with(PIF_metrics::duplex, facts.link.1)
+        .with(PIF_metrics::carrier, facts.link.2)
         .with(PIF_metrics::device_name, &*facts.interface)
         .with(PIF_metrics::last_updated, Value::Time(draft.now));
     let metrics = draft.create(metrics);
@@ -288,7 +332,7 @@ fn cpu_info(facts: &HostFacts) -> Value {
     Value::map([
         ("cpu_count", number(facts.cpus)),
         ("socket_count", number(facts.sockets)),
-        ("threads_per_core", number(1)),
+        ("threads_per_core", number(facts.threads_per_core)),
         ("vendor", Value::text(&facts.cpu_vendor)),
         ("modelname", Value::text(&facts.cpu_model)),
         ("speed", number(facts.cpu_mhz)),
@@ -296,7 +340,7 @@ fn cpu_info(facts: &HostFacts) -> Value {
         ("model", number(facts.cpu_model_number)),
         ("stepping", Value::text(&facts.cpu_stepping)),
         ("flags", Value::text(&facts.cpu_flags)),
-        ("features", "".into()),
+        ("features", Value::text(&facts.cpu_features)),
         ("features_pv", "".into()),
         ("features_hvm", "".into()),
     ])
@@ -317,10 +361,6 @@ fn restrictions() -> Value {
 
 fn license() -> Value {
     Value::map([("restrict_rbac", "false".into()), ("expiry", "20990101T00:00:00Z".into())])
-}
-
-fn bios_strings() -> Value {
-    Value::map([("bios-vendor", "Xen".into()), ("system-manufacturer", "Xen".into()), ("hp-rombios", "".into())])
 }
 
 /// Clients compute uptimes from these; seconds since 1970, as a float's text.

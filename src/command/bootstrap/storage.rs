@@ -1,9 +1,10 @@
-//! The storage that a new pool has: a local SR for disks, one for ISO images
-//! with a few in it, and the plugins that clients may create SRs of.
+//! The storage that a new pool has: a local SR for disks, one for ISO images,
+//! and the plugins that clients may create SRs of. On a real host the SRs are
+//! two folders; in the simulated world there are a few images to look at.
 
 use super::super::Draft;
 use super::super::draft::Fields;
-use super::{GIB, MIB};
+use super::{GIB, MIB, Storage};
 use crate::command::storage::disk;
 use crate::command::storage::sr::sm_plugins;
 use crate::model::{PBD, SR, VDI};
@@ -14,9 +15,14 @@ const LOCAL_BYTES: i64 = 16 * 1024 * GIB;
 const ISO_BYTES: i64 = 64 * GIB;
 
 /// Makes both SRs, attached to the host; gives the one for disks.
-pub(super) fn make(draft: &mut Draft, here: Ref) -> Ref {
+pub(super) fn make(draft: &mut Draft, here: Ref, real: Option<&Storage>) -> Ref {
     for plugin in sm_plugins() {
         draft.create(plugin);
+    }
+    if let Some(folders) = real {
+        attach(draft, here, iso_sr().with(SR::physical_size, folders.bytes), &folders.media);
+        let disks = local_sr().with(SR::r#type, "file").with(SR::physical_size, folders.bytes);
+        return attach(draft, here, disks, &folders.disks);
     }
     let images = attach(draft, here, iso_sr(), "/var/lib/xenledger/iso");
     for (label, description, bytes) in

@@ -1,0 +1,206 @@
+//! Marks: what each action was about to do, in a file named after its task,
+//! written before anything else happens. A file lives as long as what disks
+//! there are; what it says of machines holds for one run of the host, which it
+//! names too.
+//!
+//! ```text
+//!   TASK.mark   what is being done, and what it reached once it is done
+//!   TASK.said   what the last command of it said (see `xl`)
+//!   TASK.cfg    the machine's configuration, while it is built
+//! ```
+//!
+//! Must never look at the hypervisor.
+
+use crate::driver::Facts;
+use crate::error::{ApiError, codes};
+use crate::value::Ref;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// How long a mark is kept after it was written last.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Marks that are written between two looks for old ones.
+const SWEEP_EVERY: usize = 256;
+
+/// What an action does, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    pub task: Ref,
+    /// The run of the host.
+    pub boot: String,
+    /// The machine it works on.
+    pub machine: Option<Ref>,
+    /// The domain that the machine had then.
+    pub before: Option<i64>,
+    /// A domain that was not there is being built.
+    pub builds: bool,
+    /// Files that were not there are being made.
+    pub makes: Vec<PathBuf>,
+    /// The machine stands still meanwhile, and goes on afterwards.
+    #[serde(default)]
+    pub holds: bool,
+    pub reached: Option<Reached>,
+}
+
+/// What was reached: the part of [`Facts`] that cannot be looked up again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    pub domid: Option<i64>,
+    pub device: Option<String>,
+    pub physical_bytes: Option<i64>,
+    pub virtual_bytes: Option<i64>,
+    pub capacity_bytes: Option<i64>,
+    pub found: Vec<(String, i64)>,
+}
+
+impl From<&Facts> for Reached {
+    fn from(facts: &Facts) -> Reached {
+        Reached {
+            domid: facts.domid,
+            device: facts.device.clone(),
+            physical_bytes: facts.physical_bytes,
+            virtual_bytes: facts.virtual_bytes,
+            capacity_bytes: facts.capacity_bytes,
+            found: facts.found.clone(),
+        }
+    }
+}
+
+impl From<Reached> for Facts {
+    fn from(reached: Reached) -> Facts {
+        Facts {
+            domid: reached.domid,
+            device: reached.device,
+            physical_bytes: reached.physical_bytes,
+            virtual_bytes: reached.virtual_bytes,
+            capacity_bytes: reached.capacity_bytes,
+            found: reached.found,
+            ..Facts::default()
+        }
+    }
+}
+
+/// The folder of the marks.
+pub struct Marks {
+    folder: PathBuf,
+    written: AtomicUsize,
+}
+
+impl Marks {
+    pub fn open(folder: PathBuf) -> io::Result<Marks> {
+        std::fs::create_dir_all(&folder)?;
+        let marks = Marks { folder, written: AtomicUsize::new(0) };
+        marks.sweep();
+        Ok(marks)
+    }
+
+    fn path(&self, task: Ref, kind: &str) -> PathBuf {
+        self.folder.join(format!("{}.{kind}", task.uuid_text()))
+    }
+
+    /// Where the commands of an action say what they say.
+    pub fn said(&self, task: Ref) -> PathBuf {
+        self.path(task, "said")
+    }
+
+    /// The mark of that task, if it was ever written.
+    pub fn get(&self, task: Ref) -> Result<Option<Mark>, ApiError> {
+        match std::fs::read(self.path(task, "mark")) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unwritten(&error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unwritten(&error)),
+        }
+    }
+
+    pub fn put(&self, mark: &Mark) -> Result<(), ApiError> {
+        let bytes = serde_json::to_vec(mark).map_err(|error| unwritten(&error))?;
+        write_whole(&self.path(mark.task, "mark"), &bytes).map_err(|error| unwritten(&error))?;
+        if self.written.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.sweep();
+        }
+        Ok(())
+    }
+
+    /// Writes the configuration that the action builds a machine from.
+    pub fn put_config(&self, task: Ref, text: &str) -> Result<PathBuf, ApiError> {
+        let path = self.path(task, "cfg");
+        write_whole(&path, text.as_bytes()).map_err(|error| unwritten(&error))?;
+        Ok(path)
+    }
+
+    /// Nothing of the action is left.
+    pub fn remove(&self, task: Ref) {
+        for kind in ["mark", "said", "cfg"] {
+            drop(std::fs::remove_file(self.path(task, kind))); // it may not be there
+        }
+    }
+
+    /// Takes away what nobody will ask for any more.
+    fn sweep(&self) {
+        let Ok(files) = std::fs::read_dir(&self.folder) else { return };
+        let old = SystemTime::now() - KEPT;
+        for file in files.flatten() {
+            if file.metadata().and_then(|about| about.modified()).is_ok_and(|at| at < old) {
+                drop(std::fs::remove_file(file.path())); // whoever was quicker did the same
+            }
+        }
+    }
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    std::fs::rename(&beside, path)
+}
+
+fn unwritten(error: &dyn std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "the marks of the hypervisor cannot be read or written");
+    codes::INTERNAL_ERROR("the server cannot note what it does to the hypervisor")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_there_until_it_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let marks = Marks::open(folder.path().join("xen")).expect("opened");
+        let task = Ref([7; 16]);
+        assert_eq!(marks.get(task).expect("read"), None);
+        let mut mark = Mark {
+            task,
+            boot: "one".into(),
+            machine: Some(Ref([1; 16])),
+            before: Some(3),
+            builds: true,
+            makes: vec!["/tmp/x".into()],
+            holds: false,
+            reached: None,
+        };
+        marks.put(&mark).expect("written");
+        assert_eq!(marks.get(task).expect("read").as_ref(), Some(&mark));
+        let facts = Facts { domid: Some(4), found: vec![("a".into(), 1)], ..Facts::default() };
+        mark.reached = Some(Reached::from(&facts));
+        marks.put(&mark).expect("written again");
+        let read = marks.get(task).expect("read").expect("there");
+        assert_eq!(Facts::from(read.reached.expect("reached")), facts);
+        marks.remove(task);
+        assert_eq!(marks.get(task).expect("read"), None);
+        marks.remove(task);
+    }
+
+    #[test]
+    fn a_mark_that_is_none_is_an_error_not_a_new_beginning() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let marks = Marks::open(folder.path().to_path_buf()).expect("opened");
+        std::fs::write(marks.path(Ref([7; 16]), "mark"), b"{").expect("written");
+        assert_eq!(marks.get(Ref([7; 16])).expect_err("refused").code, "INTERNAL_ERROR");
+    }
+}
