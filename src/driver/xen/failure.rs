@@ -20,14 +20,21 @@ pub struct About<'a> {
     pub device: &'a str,
 }
 
-/// What was said on a failure, and the error that a client gets for it.
-const SAID: &[(&str, fn(&About<'_>, &str) -> ApiError)] = &[
+/// From what an action is about and what was said to the error that a client gets.
+type Told = fn(&About<'_>, &str) -> ApiError;
+
+/// What was said on a failure, and the error for it.
+const SAID: &[(&str, Told)] = &[
     ("failed to free memory", not_enough_memory),
     ("not enough free memory", not_enough_memory),
     ("Cannot allocate memory", not_enough_memory),
     ("populate_physmap", not_enough_memory),
     ("bootloader failed", bootloader),
     ("pygrub", bootloader),
+    ("didn't acknowledge control request", |about, _| {
+        codes::VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT(about.machine.uuid_text())
+    }),
+    ("didn't acknowledge suspend", |about, _| codes::VM_FAILED_SUSPEND_ACKNOWLEDGMENT(about.machine.uuid_text())),
     ("already exists", |about, _| codes::DEVICE_ALREADY_EXISTS(about.device)),
     ("is loopback-mounted", in_use),
     ("is mounted", in_use),
@@ -95,6 +102,9 @@ mod tests {
         assert_eq!(kernel.code, "DOMAIN_BUILDER_ERROR");
         assert!(kernel.params[2].contains("/guest/none"), "{kernel:?}");
         assert_eq!(failed("libxl: error: pygrub died").code, "BOOTLOADER_FAILED");
+        let silent =
+            failed("libxl: error: libxl_domain.c:854:pvcontrol_cb: guest didn't acknowledge control request: -9");
+        assert_eq!(silent.code, "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT");
         let stuck = of(Failure::Stuck("it did not end in time"), &about);
         assert_eq!(stuck.code, "INTERNAL_ERROR");
         let detached = of(

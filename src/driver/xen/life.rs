@@ -13,7 +13,7 @@
 use super::failure::About;
 use super::marks::Mark;
 use super::xenstore::Watch;
-use super::{QUICK, Xen, about, config, disks, domains::Domain, host, mute};
+use super::{QUICK, Xen, about, config, disks, domains::Domain, host, mute, xl};
 use crate::driver::action::{Action, Config, Image, Manner, Texts};
 use crate::driver::{Facts, Progress};
 use crate::error::{ApiError, codes};
@@ -166,28 +166,46 @@ impl Xen {
 
     /// Ends a domain; asks its guest first, unless it is to be hard.
     async fn bring_down(&self, mark: &Mark, domain: &Domain, how: Manner, command: &str) -> Result<(), ApiError> {
-        let number = domain.domid.to_string();
-        if how != Manner::Hard && domain.lives() && !domain.paused {
-            // A fully virtualised guest without drivers has its power button pressed.
-            let asked = self.work(mark.task, &about(command, domain.uuid), &[command, "-F", &number], QUICK).await;
-            match (asked, how) {
-                (Err(error), Manner::Clean) => return Err(error),
-                (Err(_), _) => {}
-                (Ok(_), Manner::Clean) => self.ended(domain.domid).await?,
-                (Ok(_), _) => tokio::select! {
-                    ended = self.ended(domain.domid) => ended?,
-                    () = sleep(GRACE) => {}
-                },
-            }
+        let asks = how != Manner::Hard && domain.lives() && !domain.paused;
+        match how {
+            Manner::Clean if asks => self.ask_to_end(mark, domain, command).await?,
+            Manner::CleanThenHard if asks => tokio::select! {
+                // A guest that cannot be asked is ended at once.
+                _ = self.ask_to_end(mark, domain, command) => {}
+                () = sleep(GRACE) => xl::end(&self.marks.said(mark.task)).await,
+            },
+            _ => {}
         }
         self.destroy(mark.task, domain.uuid, domain.domid).await
+    }
+
+    /// Asks the guest to end, as often as it does not hear, and waits until it has.
+    async fn ask_to_end(&self, mark: &Mark, domain: &Domain, command: &str) -> Result<(), ApiError> {
+        let number = domain.domid.to_string();
+        loop {
+            // A fully virtualised guest without drivers has its power button pressed.
+            let asked = self.work(mark.task, &about(command, domain.uuid), &[command, "-F", &number], QUICK).await;
+            match asked {
+                Ok(_) => return self.ended(domain.domid).await,
+                // It may still be on its way up; the task's deadline says how long that may take.
+                Err(error) if error.code == "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT" => {}
+                Err(error) => return Err(error),
+            }
+            if !self.lives(domain.domid).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn lives(&self, domid: i64) -> Result<bool, ApiError> {
+        Ok(self.domains().await?.iter().any(|domain| domain.domid == domid && domain.lives()))
     }
 
     /// Returns when the domain has ended.
     async fn ended(&self, domid: i64) -> Result<(), ApiError> {
         let mut watch = Watch::open(&self.options.socket, &["@releaseDomain"]).await.map_err(mute)?;
         loop {
-            if !self.domains().await?.iter().any(|domain| domain.domid == domid && domain.lives()) {
+            if !self.lives(domid).await? {
                 return Ok(());
             }
             tokio::select! {
