@@ -281,3 +281,40 @@ fn coverage_is_counted_for_people_and_for_programs() {
     assert_eq!(json["published"]["classes"], 72);
     assert_eq!(json["published"]["fields"], 922);
 }
+
+#[test]
+fn operators_see_subscriptions_sessions_and_tasks() {
+    let session = Session::start();
+    let made = session.text(&["call", "subscription.create", r#"{"name_label": "mine", "classes": ["VM"]}"#]);
+    assert!(made.starts_with("OpaqueRef:"), "{made}");
+    session.text(&["call", "task.create", "work", ""]);
+    let table = session.text(&["subscription", "list"]);
+    let lines: Vec<Vec<&str>> = table.lines().map(words).collect();
+    assert_eq!(lines[0][..4], ["NAME_LABEL", "OWNER", "STATE", "LAG"]);
+    assert_eq!(lines[1][..3], ["mine", "user/root", "active"]);
+    let json = session.json(&["subscription", "list", "--json"]);
+    assert_eq!(json["streams"], serde_json::json!([]));
+    let record = json["subscriptions"].as_object().expect("records").values().next().expect("one");
+    assert_eq!((&record["owner"], &record["failures"]), (&"user/root".into(), &0.into()));
+    let sessions = session.text(&["session", "list", "--fields", "auth_user_name,originator"]);
+    assert!(
+        sessions.lines().any(|line| words(line)[0] == "root" && words(line)[1].starts_with("xenledger/")),
+        "{sessions}"
+    );
+    let tasks = session.text(&["task", "list"]);
+    assert!(tasks.lines().any(|line| words(line)[..2] == ["work", "pending"]), "{tasks}");
+    let before = session.json(&["session", "list", "--json"]);
+    session.text(&["call", "pool.set_session_idle_timeout", &pool(&session), "3600"]);
+    let after = session.json(&["session", "list", "--json"]);
+    let idle = |json: &serde_json::Value| {
+        json.as_object().expect("records").values().next().expect("one")["idle_timeout"].clone()
+    };
+    assert_eq!((idle(&before), idle(&after)), (86_400.into(), 3_600.into()));
+    let refused = session.error(&["call", "pool.set_session_idle_timeout", &pool(&session), "0"]);
+    assert!(refused.contains("VALUE_NOT_SUPPORTED") && refused.contains("between 10 and"), "{refused}");
+}
+
+/// The pool's reference.
+fn pool(session: &Session) -> String {
+    session.text(&["call", "pool.get_all"]).trim().to_string()
+}

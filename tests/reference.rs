@@ -221,19 +221,25 @@ fn collect_references<'a>(json: &'a Json, out: &mut Vec<&'a str>) {
 /// A number in a page, and the constant that it comes from.
 #[test]
 fn the_numbers_in_the_pages_are_the_codes() {
-    use xenledger::auth::{IDLE_MAX, LIFETIME_MAX};
-    use xenledger::command::{generic, operation, session};
+    use xenledger::command::{generic, operation};
+    use xenledger::model::pool;
+    use xenledger::views::measured::setting;
     use xenledger::views::query;
     use xenledger::{auth, gateway, wire};
-    const HOUR: i64 = 3_600_000_000;
+    const HOUR: i64 = 3_600;
+    let new = xenledger::views::View::default();
+    let set = |which| setting(&new, which);
     let expected = [
-        ("sessions.md", format!("after {} hours", IDLE_MAX / HOUR)),
-        ("sessions.md", format!("after {} days", LIFETIME_MAX / HOUR / 24)),
-        ("sessions.md", format!("more than {} sessions", session::PER_USER_MAX)),
+        ("sessions.md", format!("after {} hours", set(pool::session_idle_timeout) / HOUR)),
+        ("sessions.md", format!("after {} days", set(pool::session_max_lifetime) / HOUR / 24)),
+        ("sessions.md", format!("more than {} sessions", set(pool::session_limit))),
         ("sessions.md", format!("good for {} hours", auth::token::LIFETIME_MAX / 3600)),
-        ("tasks.md", format!("stay for {} minutes", operation::FINISHED_KEPT / 60_000_000)),
-        ("tasks.md", format!("at most {} of them", operation::FINISHED_MAX)),
+        ("tasks.md", format!("stay for {} minutes", set(pool::completed_task_timeout) / 60)),
+        ("tasks.md", format!("at most {} of them", set(pool::completed_task_limit))),
         ("tasks.md", format!("for {} seconds", operation::SYNCHRONOUS_KEPT / 1_000_000)),
+        ("tasks.md", format!("within {} seconds", operation::ENDING_MAX / 1_000_000)),
+        ("tasks.md", format!("for {} minutes", operation::DEADLINE / 60_000_000)),
+        ("operating.md", format!("more than {} commands", xenledger::log::writer::lanes::LANE_MAX)),
         ("wire.md", format!("more than {} MiB", gateway::http::BODY_MAX >> 20)),
         ("wire.md", format!("longer than {} seconds", gateway::http::BODY_WAIT.as_secs())),
         ("wire.md", format!("at most {} calls", wire::MAX_BATCH)),

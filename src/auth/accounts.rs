@@ -2,17 +2,18 @@
 //! prove themselves without a session; and the timer that ends sessions.
 
 use super::password::Hasher;
-use super::sessions::{Sessions, principal, roles_of};
+use super::sessions::{InUse, Sessions, principal, roles_of};
 use super::{Principal, session_key};
 use crate::command::session::{self as sessions, Begun};
-use crate::command::{Command, Own};
+use crate::command::{Command, Own, limits};
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
 use crate::log::Sealed;
 use crate::log::vault::{self, Secrets};
 use crate::log::writer::{Ledger, Refusal};
-use crate::model::{Roles, user};
+use crate::model::{Roles, pool, user};
 use crate::value::{Micros, Ref, Value};
+use crate::views::measured::last_active;
 use crate::views::{Object, View};
 use crate::world::Ids;
 use std::sync::Arc;
@@ -54,13 +55,18 @@ pub struct Accounts {
 
 impl Accounts {
     pub fn new(ledger: Ledger, secrets: impl Secrets) -> Arc<Accounts> {
-        let sessions = Sessions::new(ledger.world().now());
+        let sessions = Sessions::new(&ledger.view(), ledger.world().now());
         Arc::new(Accounts { ledger, secrets: Box::new(secrets), hasher: Hasher::default(), sessions })
     }
 
     /// Who sends that session, or `SESSION_INVALID`. On the way of every call: one SHA-256 and a few look-ups.
     pub fn authenticate(&self, view: &View, text: &str, now: Micros) -> Result<Arc<Principal>, ApiError> {
         self.sessions.authenticate(view, text, now)
+    }
+
+    /// Keeps a session in use while something waits in it; null is nobody's.
+    pub fn in_use(&self, session: Ref) -> InUse {
+        self.sessions.in_use(session, self.ledger.world())
     }
 
     /// `session.login_with_password`: gives the reference that only the caller will know.
@@ -182,9 +188,9 @@ impl Accounts {
         let mut held: Vec<(Micros, Ref)> = sessions::of_user(view, whose)
             .into_iter()
             .filter_map(|key| view.find::<crate::model::session>(key))
-            .map(|held| (self.sessions.last_used(held), held.reference))
+            .map(|held| (last_active(view, held), held.reference))
             .collect();
-        if held.len() < sessions::PER_USER_MAX {
+        if held.len() < limits::count(view, pool::session_limit) {
             return Vec::new();
         }
         held.sort();

@@ -5,24 +5,22 @@
 //! way in. When a session was last used is remembered here and nowhere else.
 //!
 //! ```text
-//!   begun ──used──▶ used ──IDLE_MAX without use, or LIFETIME_MAX since it began──▶ expired (swept from the view)
-//!              ▲─────┘
+//!   begun ──used──▶ used ──not used for the pool's session_idle_timeout,
+//!              ▲─────┘     or its session_max_lifetime is over──▶ expired (swept from the view)
 //! ```
 
 use super::Principal;
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, Message, Roles, Ty, role, session, user};
 use crate::value::{Micros, Ref, Value};
+use crate::views::measured::{expires_at, last_active, lives_until};
 use crate::views::{Object, View};
+use crate::world::World;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
-/// How long a session lives without being used: 24 hours.
-pub const IDLE_MAX: Micros = 24 * 3600 * 1_000_000;
-/// How long a session lives at most: 30 days.
-pub const LIFETIME_MAX: Micros = 30 * 24 * 3600 * 1_000_000;
 /// How much of a session that does not exist is echoed to whoever sent it, in characters.
 const ECHO_MAX: usize = 64;
 
@@ -50,19 +48,52 @@ struct Used {
     principal: Arc<Principal>,
     /// The position at which the user last changed: roles may have.
     grounds: u64,
-    last: AtomicI64,
+    last: Arc<AtomicI64>,
+    /// Calls and streams that wait in it; while there are any it is in use.
+    waiting: Arc<AtomicUsize>,
 }
 
-/// The sessions in use, and when each was used last.
+/// The sessions in use.
 pub struct Sessions {
-    /// Sessions that outlived the server count as used when it came back.
-    started: Micros,
     used: RwLock<HashMap<Ref, Arc<Used>>>,
 }
 
+/// Something waits in a session until this is dropped.
+pub struct InUse {
+    used: Option<Arc<Used>>,
+    world: World,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(used) = &self.used {
+            used.last.fetch_max(self.world.now(), Ordering::Relaxed);
+            used.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// When a session was last used, for whoever reads it.
+fn last_of(view: &View, key: Ref, now: Micros) -> Arc<AtomicI64> {
+    view.measured.time(ClassId::session, key, session::last_active.index, now)
+}
+
 impl Sessions {
-    pub fn new(now: Micros) -> Sessions {
-        Sessions { started: now, used: RwLock::default() }
+    /// Sessions that outlived the server count as used when it came back.
+    pub fn new(view: &View, now: Micros) -> Sessions {
+        for held in view.all::<session>() {
+            last_of(view, held.reference, now);
+        }
+        Sessions { used: RwLock::default() }
+    }
+
+    /// Keeps a session in use while something waits in it.
+    pub fn in_use(&self, key: Ref, world: &World) -> InUse {
+        let used = self.remembered(key);
+        if let Some(used) = &used {
+            used.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        InUse { used, world: world.clone() }
     }
 
     /// Who sends that session, or `SESSION_INVALID`. Notes that the session was used.
@@ -71,27 +102,16 @@ impl Sessions {
         let invalid = || codes::SESSION_INVALID(text.chars().take(ECHO_MAX).collect::<String>());
         let held = view.find::<session>(key).ok_or_else(invalid)?;
         let whose = view.find::<user>(held.get(session::this_user)).ok_or_else(invalid)?;
-        if self.expired(held, now) {
+        let used = self.remembered(key);
+        if expired(view, held, used.as_deref(), now) {
             return Err(invalid());
         }
-        let used = self.remembered(key).filter(|used| used.grounds == whose.modified);
         let used = match used {
-            Some(used) => used,
-            None => self.remember(view, held, whose, now),
+            Some(used) if used.grounds == whose.modified => used,
+            before => self.remember(view, held, whose, before, now),
         };
         used.last.fetch_max(now, Ordering::Relaxed);
         Ok(used.principal.clone())
-    }
-
-    /// When the session was last used, as far as this server saw.
-    pub fn last_used(&self, held: &Object) -> Micros {
-        let remembered = self.remembered(held.reference).map(|used| used.last.load(Ordering::Relaxed));
-        remembered.unwrap_or_else(|| held.get(session::began).max(self.started))
-    }
-
-    fn expired(&self, held: &Object, now: Micros) -> bool {
-        now.saturating_sub(self.last_used(held)) > IDLE_MAX
-            || now.saturating_sub(held.get(session::began)) > LIFETIME_MAX
     }
 
     /// The sessions that have expired; forgets what is not in the view any more.
@@ -99,20 +119,41 @@ impl Sessions {
         let mut used = self.used.write().expect("BUG: nobody panics while holding it");
         used.retain(|key, _| view.find::<session>(*key).is_some());
         drop(used);
-        view.all::<session>().filter(|held| self.expired(held, now)).map(|held| held.reference).collect()
+        view.measured.forget_gone(view);
+        let over = |held: &&Arc<Object>| expired(view, held, self.remembered(held.reference).as_deref(), now);
+        view.all::<session>().filter(over).map(|held| held.reference).collect()
     }
 
     fn remembered(&self, key: Ref) -> Option<Arc<Used>> {
         self.used.read().expect("BUG: nobody panics while holding it").get(&key).cloned()
     }
 
-    fn remember(&self, view: &View, held: &Object, whose: &Object, now: Micros) -> Arc<Used> {
+    fn remember(
+        &self,
+        view: &View,
+        held: &Object,
+        whose: &Object,
+        before: Option<Arc<Used>>,
+        now: Micros,
+    ) -> Arc<Used> {
         let principal = Arc::new(principal(view, whose, held.reference));
-        let used = Arc::new(Used { principal, grounds: whose.modified, last: AtomicI64::new(now) });
+        let waiting = before.map(|before| before.waiting.clone()).unwrap_or_default();
+        let last = last_of(view, held.reference, now);
+        let used = Arc::new(Used { principal, grounds: whose.modified, last, waiting });
         let mut all = self.used.write().expect("BUG: nobody panics while holding it");
         all.insert(held.reference, used.clone());
         used
     }
+}
+
+/// Whether a session's time is over: it was not used too long, or lives too long.
+fn expired(view: &View, held: &Object, used: Option<&Used>, now: Micros) -> bool {
+    let waits = used.is_some_and(|used| used.waiting.load(Ordering::Relaxed) > 0);
+    if waits {
+        return now > lives_until(view, held);
+    }
+    let last = used.map(|used| used.last.load(Ordering::Relaxed));
+    now > expires_at(view, held, last.unwrap_or_else(|| last_active(view, held)))
 }
 
 /// Who a user is, with or without a session.

@@ -1,7 +1,7 @@
 //! Logins from end to end: accounts, the writer and a log in memory, on a
 //! simulated clock.
 
-use super::{Accounts, IDLE_MAX, LIFETIME_MAX, Peer, Principal, password, session_key};
+use super::{Accounts, Peer, Principal, password, session_key};
 use crate::command::bootstrap::{self, HostFacts, role_reference};
 use crate::command::{Call, Command, Intent, Own};
 use crate::error::ApiError;
@@ -9,8 +9,9 @@ use crate::event::Kind;
 use crate::log::memory::MemoryLog;
 use crate::log::writer::{Ledger, Writer};
 use crate::log::{Port, Row};
-use crate::model::{MODEL, Roles, session, user};
+use crate::model::{ClassId, MODEL, Roles, pool, session, user};
 use crate::value::{Micros, Ref, Value};
+use crate::views::read::{ReadView, Scope};
 use crate::views::{View, fold};
 use crate::world::World;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 const PASSWORD: &str = "correct horse battery staple";
 const SECOND: Micros = 1_000_000;
+/// How long a session lives in a new pool: unused, and at most.
+const IDLE_MAX: Micros = 24 * 3600 * SECOND;
+const LIFETIME_MAX: Micros = 30 * 24 * 3600 * SECOND;
 
 /// A server without its gateway.
 struct Server {
@@ -280,4 +284,104 @@ async fn subjects_are_listed_and_logged_out_by_their_identifier() {
     server.call(&root, "session.logout_subject_identifier", vec![Value::String(sid)]).await.expect("done");
     assert_eq!((code(server.whoami(first)), code(server.whoami(second))), ("SESSION_INVALID", "SESSION_INVALID"));
     assert!(server.ledger.view().find::<session>(root.session).is_some(), "the superuser stays");
+}
+
+impl Server {
+    async fn set(&self, message: &str, value: i64) {
+        let root = self.root().await;
+        let here = self.ledger.view().all::<pool>().next().expect("a pool").reference;
+        self.call(&root, message, vec![here.into(), Value::Int(value)]).await.expect("set");
+    }
+
+    /// A field of a session's record, as clients read it.
+    fn read(&self, session: Ref, field: &str) -> Value {
+        let view = self.ledger.view();
+        let key = session_key(&session.to_string());
+        let held = view.find::<session>(key).expect("there");
+        let field = MODEL.field(ClassId::session, field).expect("a field");
+        ReadView::new(&view, &Scope::All).field(ClassId::session, field, held)
+    }
+}
+
+#[tokio::test]
+async fn limits_of_sessions_are_set_by_the_api_and_hold_at_once() {
+    let server = Server::new().await;
+    let kept = server.login("root", PASSWORD).await.expect("begun");
+    server.world.advance(Duration::from_secs(200));
+    server.whoami(kept).expect("valid");
+    server.set("pool.set_session_idle_timeout", 100).await;
+    assert_eq!(server.read(kept, "idle_timeout"), Value::Int(100));
+    server.world.advance(Duration::from_secs(100));
+    server.whoami(kept).expect("its last moment, and now it was used");
+    server.world.advance(Duration::from_secs(101));
+    assert_eq!(code(server.whoami(kept)), "SESSION_INVALID");
+    server.set("pool.set_session_idle_timeout", 1_000).await;
+    server.whoami(kept).expect("it was not swept, and lives longer now");
+    server.set("pool.set_session_max_lifetime", 401).await;
+    server.whoami(kept).expect("its last moment");
+    server.world.advance(Duration::from_secs(1));
+    assert_eq!(code(server.whoami(kept)), "SESSION_INVALID");
+    let rows = server.rows().await;
+    assert!(rows.iter().any(|row| &*row.message == "pool.set_session_max_lifetime"), "a change of a limit is an event");
+}
+
+#[tokio::test]
+async fn a_session_says_when_it_was_used_and_when_it_ends() {
+    let server = Server::new().await;
+    let session = server.login("root", PASSWORD).await.expect("begun");
+    let began = server.world.now();
+    assert_eq!(server.read(session, "created"), Value::Time(began));
+    assert_eq!(server.read(session, "last_active"), Value::Time(began));
+    assert_eq!(server.read(session, "expires_at"), Value::Time(began + IDLE_MAX));
+    server.world.advance(Duration::from_secs(90));
+    assert_eq!(server.read(session, "last_active"), Value::Time(began), "reading it from outside is no use of it");
+    server.whoami(session).expect("used");
+    assert_eq!(server.read(session, "last_active"), Value::Time(began + 90 * SECOND));
+    assert_eq!(server.read(session, "expires_at"), Value::Time(began + 90 * SECOND + IDLE_MAX));
+    server.set("pool.set_session_max_lifetime", 60 * 60).await;
+    assert_eq!(server.read(session, "expires_at"), Value::Time(began + 3600 * SECOND), "the earlier of the two");
+    assert_eq!(server.read(session, "max_lifetime"), Value::Int(3600));
+}
+
+#[tokio::test]
+async fn a_session_in_which_something_waits_is_in_use() {
+    let server = Server::new().await;
+    let session = server.login("root", PASSWORD).await.expect("begun");
+    let key = server.whoami(session).expect("valid").session;
+    let (one, other) = (server.accounts.in_use(key), server.accounts.in_use(key));
+    server.world.advance(Duration::from_micros(IDLE_MAX as u64 + 1));
+    server.accounts.sweep().await.expect("swept");
+    drop(one);
+    server.whoami(session).expect("the other still waits");
+    server.world.advance(Duration::from_micros(IDLE_MAX as u64));
+    drop(other);
+    server.world.advance(Duration::from_micros(IDLE_MAX as u64));
+    server.whoami(session).expect("it was used until the wait ended");
+    server.world.advance(Duration::from_micros(IDLE_MAX as u64 + 1));
+    assert_eq!(code(server.whoami(session)), "SESSION_INVALID");
+    let waits = server.login("root", PASSWORD).await.expect("begun");
+    let key = server.whoami(waits).expect("valid").session;
+    let held = server.accounts.in_use(key);
+    server.world.advance(Duration::from_micros(LIFETIME_MAX as u64 + 1));
+    assert_eq!(code(server.whoami(waits)), "SESSION_INVALID", "no wait is longer than its life");
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_lower_limit_on_sessions_holds_from_the_next_login_on() {
+    let server = Server::new().await;
+    server.user("ann", Some("read-only"), "a").await;
+    let mut begun = Vec::new();
+    for _ in 0..5 {
+        server.world.advance(Duration::from_secs(1));
+        begun.push(server.login("ann", "a").await.expect("begun"));
+    }
+    server.world.advance(Duration::from_secs(1));
+    server.whoami(begun[0]).expect("used");
+    server.set("pool.set_session_limit", 3).await;
+    server.world.advance(Duration::from_secs(1));
+    let newest = server.login("ann", "a").await.expect("room is made");
+    let live: Vec<bool> = begun.iter().map(|session| server.whoami(*session).is_ok()).collect();
+    assert_eq!(live, [true, false, false, false, true], "those used longest ago made room");
+    server.whoami(newest).expect("valid");
 }

@@ -5,6 +5,7 @@ pub mod call;
 pub mod changes;
 pub mod checkpoint;
 pub mod client;
+pub mod list;
 pub mod model;
 pub mod past;
 pub mod reference;
@@ -30,6 +31,15 @@ pub enum Command {
     Call(call::CallArgs),
     /// Print changes as they happen; goes on where it stopped.
     Watch(watch::WatchArgs),
+    /// See who subscribes and listens, and how far each is behind.
+    #[command(subcommand)]
+    Subscription(list::ListCommand),
+    /// See who is logged in, and until when.
+    #[command(subcommand)]
+    Session(list::ListCommand),
+    /// See what is under way, and what came of it.
+    #[command(subcommand)]
+    Task(list::ListCommand),
     /// Look into the log, whether a server is using it or not.
     #[command(subcommand)]
     Log(LogCommand),
@@ -61,6 +71,9 @@ impl Command {
             Command::Serve(args) => serve::run(args).await,
             Command::Call(args) => call::run(args).await,
             Command::Watch(args) => watch::run(args).await,
+            Command::Subscription(command) => list::run(&list::SUBSCRIPTIONS, command).await,
+            Command::Session(command) => list::run(&list::SESSIONS, command).await,
+            Command::Task(command) => list::run(&list::TASKS, command).await,
             Command::Log(LogCommand::Verify(args)) => verify::run(args).await,
             Command::Log(LogCommand::Show(args)) => show::run(args).await,
             Command::Log(LogCommand::History(args)) => past::object_history(args).await,

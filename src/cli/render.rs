@@ -84,6 +84,16 @@ fn records_table<'a>(class: ClassId, records: impl Iterator<Item = (&'a str, &'a
     table.trim_fmt()
 }
 
+/// Records of no class, by the columns that are named.
+pub fn rows(records: &[Value], columns: &[&str]) -> String {
+    let mut table = table();
+    table.set_header(columns.iter().map(|name| name.to_uppercase()));
+    for record in records {
+        table.add_row(columns.iter().map(|name| record.as_map().get(*name).map(cell).unwrap_or_default()));
+    }
+    table.trim_fmt()
+}
+
 /// The columns that say most: name, uuid, and the first states.
 fn usual_columns(class: ClassId) -> Vec<String> {
     let fields = class.def().fields;

@@ -19,7 +19,7 @@ use crate::log::notary::{self, Notary};
 use crate::log::signed::{self, Signer};
 use crate::log::sqlite::{LogReader, SqliteLog};
 use crate::log::writer::{Ledger, Published, Writer};
-use crate::model::host;
+use crate::model::{ClassId, host};
 use crate::reconcile::{Reconciler, timers};
 use crate::subscribe::Subscribers;
 use crate::subscribe::feed::Feed;
@@ -144,7 +144,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         begin(&ledger, facts, args.demo).await?;
     }
     let pushing = tokio::spawn(push.clone().run());
-    reconcile(driver.clone(), &ledger, published, &stop)?;
+    reconcile(driver.clone(), &ledger, &subscribers, published, &stop)?;
     let closing = ledger.clone();
     let signer = notary(&args, &ledger, &stop)?;
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
@@ -239,13 +239,16 @@ fn folders(data: &Path) -> anyhow::Result<Storage> {
 fn reconcile(
     driver: Arc<dyn Driver>,
     ledger: &Ledger,
+    subscribers: &Subscribers,
     published: watch::Receiver<u64>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let here = ledger.view().all::<host>().next().map(|host| host.reference).context("the pool has no host")?;
     let reconciler = Reconciler::new(ledger.clone(), driver, here).context("the host is gone")?;
     tokio::spawn(reconciler.run(published, stop.clone()));
-    tokio::spawn(timers::run(ledger.clone(), stop.clone()));
+    let subscribers = subscribers.clone();
+    let waited = move || subscribers.awaited(ClassId::task);
+    tokio::spawn(timers::run(ledger.clone(), waited, stop.clone()));
     Ok(())
 }
 

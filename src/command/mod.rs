@@ -21,6 +21,7 @@ pub mod device;
 pub mod draft;
 pub mod generic;
 pub mod host;
+pub mod limits;
 pub mod message;
 pub mod network;
 pub mod operation;
@@ -197,7 +198,7 @@ macro_rules! families {
     };
 }
 
-families! { session task message subscription host vm storage network device }
+families! { session task message subscription limits host vm storage network device }
 
 static HANDLERS: LazyLock<Vec<Option<Handler>>> =
     LazyLock::new(|| by_message(FAMILIES.iter().flat_map(|family| family.handlers)));

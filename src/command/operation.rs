@@ -10,26 +10,31 @@
 //!
 //! The pending task is the intent: the reconciler works from it and from
 //! nothing else. One terminal event holds the new state, clears
-//! `current_operations`, and ends the task.
+//! `current_operations`, and ends the task. What does not come further within
+//! its deadline is ended with an error: by its host's reconciler, or without it
+//! when nobody is heard of any more ([`end_overdue`]).
 
-use super::{Call, Draft};
+use super::{Call, Draft, limits};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, MODEL, VM, host, task};
+use crate::model::{ClassId, MODEL, VM, host, pool, task};
 use crate::value::{self, Map, Micros, Ref, Value};
+use crate::views::measured::setting;
 use crate::views::{Object, View};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// How long the task of a synchronous call stays after its end, for whoever watches tasks.
-pub const SYNCHRONOUS_KEPT: Micros = 10_000_000;
-/// How long the task of an `Async.` call stays after its end, unless its owner destroys it.
-pub const FINISHED_KEPT: Micros = 3_900_000_000;
-/// How many finished tasks are kept at most.
-pub const FINISHED_MAX: usize = 1_000;
-/// How long an operation may take before it is ended with an error, if its handler does not say.
-pub const DEADLINE: Micros = 20 * 60 * 1_000_000;
+pub const SYNCHRONOUS_KEPT: Micros = 10 * SECOND;
+/// How long an operation may take without coming further before it is ended with an error, if its handler does not say.
+pub const DEADLINE: Micros = 20 * 60 * SECOND;
+/// How long whoever carries out a task may take to end it once it was cancelled or its deadline is over; then it is
+/// ended without them.
+pub const ENDING_MAX: Micros = 60 * SECOND;
+/// The progress of a task that has not ended.
+pub const PROGRESS_MAX: f64 = 0.99;
+const SECOND: Micros = 1_000_000;
 
 /// What a handler asks for when its call needs the hypervisor.
 pub struct Begin<'a> {
@@ -150,6 +155,7 @@ pub fn begin(draft: &mut Draft, call: &Call, begin: Begin<'_>) -> Result<Value, 
     locks.extend(begin.also);
     locks.retain(|(_, _, name)| !name.is_empty());
     let args: Vec<Json> = call.args.iter().map(value::to_json).collect();
+    check_room(draft)?;
     let fields = new_task(draft, call)
         .with(task::operation, call.message.full_name)
         .with(task::arguments, Json::from(args).to_string())
@@ -167,6 +173,22 @@ pub fn begin(draft: &mut Draft, call: &Call, begin: Begin<'_>) -> Result<Value, 
     draft.task = Some(reference);
     draft.pending = Some(reference);
     Ok(Value::Void)
+}
+
+/// Whether a caller may begin one more operation. What the server itself begins is counted with nobody.
+fn check_room(draft: &Draft) -> Result<(), ApiError> {
+    let (owner, most) = (&draft.principal.name, limits::count(draft.view(), pool::pending_task_limit));
+    let few = draft.view().class(ClassId::task).objects.len() < most;
+    if few || !owner.starts_with("user/") {
+        return Ok(());
+    }
+    let theirs = |task: &&Arc<Object>| {
+        task.get(task::status) == "pending" && !task.get(task::operation).is_empty() && task.get(task::owner) == owner
+    };
+    match draft.view().all::<task>().filter(theirs).count() < most {
+        true => Ok(()),
+        false => Err(codes::TOO_MANY_PENDING_TASKS()),
+    }
 }
 
 /// The task of an `Async.` call that was done at once.
@@ -200,12 +222,64 @@ fn new_task(draft: &Draft, call: &Call) -> super::draft::Fields<task> {
 /// Notes how far an operation has come; what falls or comes after the end is ignored.
 pub fn progress(draft: &mut Draft, reference: Ref, progress: f64) -> Result<Value, ApiError> {
     let task = draft.find::<task>(reference)?;
-    let progress = progress.clamp(0.0, 0.99);
+    let progress = progress.clamp(0.0, PROGRESS_MAX);
     if task.get(task::status) == "pending" && progress > task.get(task::progress) {
         draft.task = Some(reference);
         draft.set(reference, task::progress, progress);
+        if !is_cancelled(&task) {
+            let until = draft.now.saturating_add(DEADLINE).max(task.get(task::deadline));
+            draft.set(reference, task::deadline, Value::Time(until));
+        }
     }
     Ok(Value::Void)
+}
+
+/// Marks a task as cancelled, for whoever carries it out; asking twice is no error.
+pub(super) fn ask_to_end(draft: &mut Draft, task: &Object) {
+    if is_cancelled(task) {
+        return;
+    }
+    let mut operations: Map = task.get(task::current_operations).clone();
+    operations.insert(Arc::from(task.reference.to_string()), Value::from("cancel"));
+    draft.set(task.reference, task::current_operations, Value::Map(Arc::new(operations)));
+    draft.set(task.reference, task::deadline, Value::Time(draft.now));
+}
+
+/// Whether somebody asked for the task's end.
+pub fn is_cancelled(task: &Object) -> bool {
+    task.get(task::current_operations).values().any(|operation| operation.as_str() == "cancel")
+}
+
+/// Whether a task should have been ended and nobody has.
+pub fn is_overdue(task: &Object, now: Micros) -> bool {
+    let deadline = task.get(task::deadline);
+    deadline > 0 && task.get(task::status) == "pending" && deadline.saturating_add(ENDING_MAX) <= now
+}
+
+/// Ends a task that nobody is heard of any more; what it held is free again.
+pub fn end_overdue(draft: &mut Draft, reference: Ref) -> Result<Value, ApiError> {
+    let task = draft.find::<task>(reference)?;
+    if !is_overdue(&task, draft.now) {
+        return Ok(Value::Void);
+    }
+    let error = if is_cancelled(&task) { codes::TASK_CANCELLED(reference) } else { too_late(&task) };
+    fail(draft, reference, error)
+}
+
+/// What a task past its deadline ends with.
+pub fn too_late(task: &Object) -> ApiError {
+    let object = task.get(task::object);
+    let class = task.get(task::operation).split('.').next().unwrap_or_default().to_string();
+    let seconds = (task.get(task::deadline) - task.get(task::created)).max(0) / SECOND;
+    match &**task.get(task::operation) {
+        "VM.clean_shutdown" | "VM.clean_reboot" | "VM.shutdown" => codes::VM_SHUTDOWN_TIMEOUT(object, seconds),
+        "VM.suspend" | "VM.checkpoint" => codes::VM_SUSPEND_TIMEOUT(object, seconds),
+        "VBD.plug" | "VIF.plug" | "VBD.insert" => codes::DEVICE_ATTACH_TIMEOUT(class, object),
+        "VBD.unplug" | "VBD.unplug_force" | "VIF.unplug" | "VIF.unplug_force" | "VBD.eject" => {
+            codes::DEVICE_DETACH_TIMEOUT(class, object)
+        }
+        message => codes::INTERNAL_ERROR(format!("{message} did not end within {seconds} seconds")),
+    }
 }
 
 /// Ends an operation in success, with what the hypervisor reported.
@@ -303,21 +377,33 @@ fn end(draft: &mut Draft, reference: Ref, status: &'static str, result: &Value, 
     draft.set(reference, task::status, status);
 }
 
-/// Destroys what nobody needs any more: finished tasks past their time.
-pub fn purge(draft: &mut Draft) -> Result<Value, ApiError> {
-    let mut finished: Vec<(Micros, bool, Ref)> = Vec::new();
-    for task in draft.view().all::<task>() {
-        if task.get(task::status) != "pending" {
-            finished.push((task.get(task::finished), task.get(task::synchronous), task.reference));
+/// The finished tasks that nobody needs any more: past their time, or too many. One that somebody waits for stays,
+/// and so does a part of what is still under way.
+pub fn past_their_time(view: &View, waited: &HashSet<Ref>, now: Micros) -> Vec<Ref> {
+    let mut finished: Vec<(Micros, Ref)> = Vec::new();
+    let mut gone: Vec<Ref> = Vec::new();
+    let kept = setting(view, pool::completed_task_timeout).saturating_mul(SECOND);
+    for task in view.all::<task>().filter(|task| task.get(task::status) != "pending") {
+        let whole = view.find::<task>(task.get(task::subtask_of));
+        if waited.contains(&task.reference) || whole.is_some_and(|whole| whole.get(task::status) == "pending") {
+            continue;
+        }
+        let kept = if task.get(task::synchronous) { SYNCHRONOUS_KEPT } else { kept };
+        match task.get(task::finished).saturating_add(kept) <= now {
+            true => gone.push(task.reference),
+            false => finished.push((task.get(task::finished), task.reference)),
         }
     }
-    finished.sort();
-    let surplus = finished.len().saturating_sub(FINISHED_MAX);
-    for (nth, (at, synchronous, reference)) in finished.into_iter().enumerate() {
-        let kept = if synchronous { SYNCHRONOUS_KEPT } else { FINISHED_KEPT };
-        if nth < surplus || at.saturating_add(kept) <= draft.now {
-            draft.delete::<task>(reference);
-        }
+    let surplus = finished.len().saturating_sub(limits::count(view, pool::completed_task_limit));
+    finished.sort_unstable();
+    gone.extend(finished.into_iter().take(surplus).map(|(_, reference)| reference));
+    gone
+}
+
+/// Removes the finished tasks that nobody needs any more.
+pub fn purge(draft: &mut Draft, waited: &HashSet<Ref>) -> Result<Value, ApiError> {
+    for reference in past_their_time(draft.view(), waited, draft.now) {
+        draft.delete::<task>(reference);
     }
     Ok(Value::Void)
 }

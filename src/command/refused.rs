@@ -137,6 +137,7 @@ pub const GATEWAY: &[&str] = &[
     "host.emergency_reset_server_certificate",
     "host.restart_agent",
     "host.shutdown_agent",
+    "subscription.get_streams",
     "subscription.poll",
     "subscription.test",
     "task.wait",

@@ -137,7 +137,7 @@ pub fn advance(draft: &mut Draft, reference: Ref) -> Answer {
 
 /// Why a sequence should not go on, if it should not.
 fn stopped(draft: &Draft, task: &Object) -> Option<ApiError> {
-    if !task.get(task::current_operations).is_empty() {
+    if operation::is_cancelled(task) {
         return Some(codes::TASK_CANCELLED(task.reference));
     }
     let message = task.get(task::operation);
@@ -218,9 +218,8 @@ impl Sequence {
     /// Asks the parts that run to end.
     fn cancel(&self, draft: &mut Draft) -> Result<(), ApiError> {
         for (_, part) in &self.running {
-            let mut operations: Map = draft.get(*part, task::current_operations, Map::clone)?;
-            operations.insert(Arc::from(part.to_string()), Value::from("cancel"));
-            draft.set(*part, task::current_operations, Value::Map(Arc::new(operations)));
+            let part = draft.find::<task>(*part)?;
+            operation::ask_to_end(draft, &part);
         }
         Ok(())
     }

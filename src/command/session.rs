@@ -5,18 +5,18 @@
 
 use super::draft::Fields;
 use super::operation::Derived;
-use super::{Call, Completion, Draft, Handler, Own, Reader, Reading, generic, permissions};
+use super::{Call, Completion, Draft, Handler, Own, Reader, Reading, generic, limits, permissions};
 use crate::error::{ApiError, codes};
 use crate::log::{Sealed, vault};
-use crate::model::{ClassId, host, role, session, subject, task, user};
+use crate::model::{ClassId, host, pool, role, session, subject, task, user};
 use crate::value::{Ref, Value};
+use crate::views::measured::{expires_at, last_active};
+use crate::views::read::{ReadView, Scope};
 use crate::views::relations::FieldId;
 use crate::views::{Object, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Sessions that one user may have; the least recently used makes room for a new one.
-pub const PER_USER_MAX: usize = 500;
 /// Local users.
 pub const USERS_MAX: usize = 1_000;
 /// Characters kept of what a client calls itself.
@@ -37,6 +37,8 @@ pub const HANDLERS: &[(&str, Handler)] = &[
 ];
 
 pub const READERS: &[(&str, Reader)] = &[
+    ("session.touch", touch),
+    ("session.list", list),
     ("session.get_all_subject_identifiers", all_subject_identifiers),
     ("subject.get_permissions_name_label", permissions::names_of_subject),
     ("role.get_permissions", permissions::of_role),
@@ -67,8 +69,10 @@ pub fn begin(begun: Begun) -> Own {
     Box::new(move |draft| {
         let whose = draft.find::<user>(begun.user)?;
         let root = whose.get(user::is_local_superuser);
-        if of_user(draft.view(), begun.user).len() >= PER_USER_MAX {
-            make_room(draft, &begun, root)?;
+        let most = limits::count(draft.view(), pool::session_limit);
+        let surplus = (of_user(draft.view(), begun.user).len() + 1).saturating_sub(most);
+        if surplus > 0 {
+            make_room(draft, &begun, root, surplus)?;
         }
         let here = draft.view().all::<host>().next().map(|host| host.reference);
         let sid = if root { "".into() } else { whose.get(user::uuid).clone() };
@@ -87,17 +91,19 @@ pub fn begin(begun: Begun) -> Own {
     })
 }
 
-/// Ends the least recently used session that nothing runs in. Root always gets in.
-fn make_room(draft: &mut Draft, begun: &Begun, root: bool) -> Result<(), ApiError> {
-    let idle = begun.idlest.iter().copied().find(|key| {
+/// Ends the least recently used sessions that nothing runs in. Root always gets in.
+fn make_room(draft: &mut Draft, begun: &Begun, root: bool, surplus: usize) -> Result<(), ApiError> {
+    let idle = begun.idlest.iter().copied().filter(|key| {
         let tasks = draft.far(session::tasks, *key);
         let there = draft.view().find::<session>(*key).is_some();
         there && !tasks.iter().any(|task| is_pending(draft.view(), *task))
     });
-    match idle {
-        Some(key) => draft.delete::<session>(key),
-        None if root => {}
-        None => return Err(codes::SESSION_AUTHORIZATION_FAILED("", "too many sessions, all of them at work")),
+    let idle: Vec<Ref> = idle.take(surplus).collect();
+    if idle.len() < surplus && !root {
+        return Err(codes::SESSION_AUTHORIZATION_FAILED("", "too many sessions, all of them at work"));
+    }
+    for key in idle {
+        draft.delete::<session>(key);
     }
     Ok(())
 }
@@ -130,6 +136,20 @@ pub fn replace_password(whose: Ref, sealed: Sealed) -> Own {
         draft.vault.put.push(sealed);
         Ok(Value::Void)
     })
+}
+
+/// Being called, it was used; what is left is to say until when it lives.
+fn touch(reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    let own = reading.principal.session;
+    let held = reading.view.find::<session>(own).ok_or_else(|| codes::SESSION_INVALID(own))?;
+    let last = last_active(reading.view, held).max(reading.now);
+    Ok(Value::Time(expires_at(reading.view, held, last)))
+}
+
+fn list(reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
+    let read = ReadView::new(reading.view, &Scope::All);
+    let all = reading.view.all::<session>();
+    Ok(Value::map(all.map(|held| (held.reference.to_string(), read.record(ClassId::session, held)))))
 }
 
 fn logout(draft: &mut Draft, _call: &Call) -> Result<Value, ApiError> {

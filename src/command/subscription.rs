@@ -13,7 +13,7 @@
 
 use super::draft::Fields;
 use super::operation::Derived;
-use super::{Call, Completion, Draft, Handler, Own, Reader, generic, message};
+use super::{Call, Completion, Draft, Handler, Own, Reader, generic, limits, message};
 use crate::error::{ApiError, codes};
 use crate::log::{Sealed, vault};
 use crate::model::{ClassId, Roles, pool, subscription, user};
@@ -22,8 +22,6 @@ use crate::views::filter::Filter;
 use crate::views::{Object, Token, View};
 use std::sync::Arc;
 
-/// Subscriptions that one principal may have.
-pub const PER_OWNER_MAX: usize = 100;
 /// Subscriptions in all.
 pub const ALL_MAX: usize = 10_000;
 /// Bytes of a destination.
@@ -112,7 +110,7 @@ fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let owner = draft.principal.name.clone();
     let class = draft.view().class(ClassId::subscription);
     let theirs = class.objects.values().filter(|held| *held.get(subscription::owner) == owner).count();
-    if theirs >= PER_OWNER_MAX || class.objects.len() >= ALL_MAX {
+    if theirs >= limits::count(draft.view(), pool::subscription_limit) || class.objects.len() >= ALL_MAX {
         let why = format!("there are {theirs} subscriptions of {owner} and {} in all", class.objects.len());
         return Err(codes::OPERATION_NOT_ALLOWED(why));
     }

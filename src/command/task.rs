@@ -4,17 +4,18 @@
 //! ```text
 //!   a client's task:  create ─▶ pending ─set_status▶ success | failure | cancelled
 //!   an operation's:   pending ─cancel▶ marked, for the reconciler ─▶ cancelled, or ended all the same
+//!   either:           marked, and nothing came of it within ENDING_MAX ─▶ cancelled by the server
 //! ```
 //!
 //! Whoever began a task may do all of this to it; others need to be operators
 //! of the pool.
 
 use super::draft::Fields;
-use super::operation::Derived;
+use super::operation::{self, Derived};
 use super::{Call, Completion, Draft, Handler, Reader, generic};
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, Roles, host, session, subscription, task};
-use crate::value::{Map, Ref, Value};
+use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::sync::Arc;
 
@@ -101,19 +102,18 @@ fn has_ended_by_itself(held: &Object) -> bool {
     held.get(task::name_label).starts_with("Async.") && held.get(task::created) == held.get(task::finished)
 }
 
+/// It is over once and for ever: what came of it is told with its end.
 fn pending(held: Arc<Object>) -> Result<Arc<Object>, ApiError> {
     if held.get(task::status) == "pending" {
         return Ok(held);
     }
-    Err(codes::OPERATION_NOT_ALLOWED("the task has ended"))
+    Err(codes::OPERATION_NOT_ALLOWED("the task has ended; result and error_info come before its status"))
 }
 
 /// Marks the task; who carries it out looks at the mark. Asking twice is no error.
 fn cancel(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let held = pending(own(draft, call)?)?;
-    let mut operations: Map = held.get(task::current_operations).clone();
-    operations.insert(Arc::from(held.reference.to_string()), Value::from("cancel"));
-    draft.set(held.reference, task::current_operations, Value::Map(Arc::new(operations)));
+    operation::ask_to_end(draft, &held);
     Ok(Value::Void)
 }
 
@@ -154,6 +154,10 @@ fn set_status(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
         other => return Err(codes::VALUE_NOT_SUPPORTED("status", other.as_str(), "use task.cancel")),
     };
     let reference = held.reference;
+    if status == "cancelled" && held.get(task::error_info).is_empty() {
+        let info = ["TASK_CANCELLED".to_string(), reference.to_string()];
+        draft.set(reference, task::error_info, Value::set(info.map(Value::from)));
+    }
     draft.set(reference, task::progress_at_end, if status == "success" { 1.0 } else { held.get(task::progress) });
     draft.set(reference, task::progress, 1.0);
     draft.set(reference, task::finished, Value::Time(draft.now));
@@ -162,13 +166,14 @@ fn set_status(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     Ok(Value::Void)
 }
 
-/// Progress never falls: what comes too late changes nothing.
+/// Progress never falls: what comes too late changes nothing. It is 1 with the end and not before.
 fn set_progress(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let progress = call.float(1);
     if !(0.0..=1.0).contains(&progress) {
         return Err(codes::VALUE_NOT_SUPPORTED("progress", progress, "it is between 0 and 1"));
     }
     let held = pending(made_by_client(draft, call)?)?;
+    let progress = progress.min(operation::PROGRESS_MAX);
     if progress > held.get(task::progress) {
         draft.set(held.reference, task::progress, progress);
     }
@@ -176,7 +181,7 @@ fn set_progress(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 }
 
 fn set_result(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let held = made_by_client(draft, call)?;
+    let held = pending(made_by_client(draft, call)?)?;
     let bytes = call.text(1).len();
     if bytes > RESULT_MAX {
         return Err(codes::VALUE_NOT_SUPPORTED("result", bytes, format!("more than {RESULT_MAX} bytes")));
@@ -186,7 +191,7 @@ fn set_result(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 }
 
 fn set_error_info(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let held = made_by_client(draft, call)?;
+    let held = pending(made_by_client(draft, call)?)?;
     let (texts, bytes) = (call.args[1].as_set(), call.args[1].as_set().iter().map(|text| text.as_str().len()));
     if texts.len() > ERROR_INFO_MAX || bytes.sum::<usize>() > RESULT_MAX {
         return Err(codes::VALUE_NOT_SUPPORTED("error_info", texts.len(), "it is too long"));
@@ -210,3 +215,6 @@ fn remove_from_other_config(draft: &mut Draft, call: &Call) -> Result<Value, Api
     let held = own(draft, call)?;
     generic::remove_from(draft, ClassId::task, held.reference, task::other_config.index, call.text(1))
 }
+
+#[cfg(test)]
+mod tests;

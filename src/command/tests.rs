@@ -262,6 +262,9 @@ fn settings_of_hosts_and_pools_are_kept() {
     assert!(!site.view.find::<SR>(sr).expect("there").get(SR::local_cache_enabled));
 }
 
+/// How many sessions a user may have in a new pool.
+const SESSIONS: usize = 500;
+
 #[test]
 fn the_least_recently_used_session_makes_room() {
     let mut site = Site::new();
@@ -275,12 +278,12 @@ fn the_least_recently_used_session_makes_room() {
         let begun = Begun { key: key(n), user: root, originator: "t".into(), idlest };
         site.own(sessions::begin(begun)).expect("root always gets in")
     };
-    for n in 0..sessions::PER_USER_MAX {
+    for n in 0..SESSIONS {
         begin(&mut site, n, Vec::new());
     }
     begin(&mut site, 1000, vec![key(7), key(8)]);
     assert!(site.view.find::<session>(key(7)).is_none(), "the idlest went");
-    assert_eq!(site.view.all::<session>().count(), sessions::PER_USER_MAX);
+    assert_eq!(site.view.all::<session>().count(), SESSIONS);
     // Something runs in the idlest now: the next one goes.
     site.caller = Arc::new(Principal { session: key(8), ..(*site.caller).clone() });
     site.operation();
@@ -294,12 +297,12 @@ fn a_session_is_refused_to_an_ordinary_user_whose_sessions_all_work() {
     let record = Value::map([("short_name", "alice".into()), ("fullname", "".into())]);
     let alice = site.call("user.create", vec![record.clone()]).expect("made").as_ref();
     assert_eq!(code(site.call("user.create", vec![record])), "DB_UNIQUENESS_CONSTRAINT_VIOLATION");
-    for n in 0..=sessions::PER_USER_MAX {
+    for n in 0..=SESSIONS {
         let mut key = [2; 16];
         key[..8].copy_from_slice(&n.to_be_bytes());
         let begun = Begun { key: Ref(key), user: alice, originator: "t".into(), idlest: Vec::new() };
         let answer = site.own(sessions::begin(begun));
-        match n == sessions::PER_USER_MAX {
+        match n == SESSIONS {
             true => assert_eq!(code(answer), "SESSION_AUTHORIZATION_FAILED"),
             false => drop(answer.expect("there is room")),
         }

@@ -33,6 +33,8 @@ pub struct Request {
 pub struct Noted {
     /// The position of the event that the call became.
     pub position: Option<u64>,
+    /// The same call may succeed later: when to come back goes along.
+    pub busy: bool,
 }
 
 impl Gateway {

@@ -12,7 +12,8 @@
 
 use super::dispatch::{Caller, Noted};
 use super::http::respond;
-use super::metrics::Waiting;
+use super::open::OpenStream;
+use super::places::{Held, is_busy};
 use super::stream::Wait;
 use super::{Gateway, Peer, access};
 use crate::error::{ApiError, codes};
@@ -123,8 +124,8 @@ fn decoded(text: &str) -> String {
 
 fn refuse(error: &ApiError) -> Response<Body> {
     let body = serde_json::json!({"error": error.code, "params": &*error.params}).to_string();
-    let mut response = respond("application/json", body.into_bytes(), Noted::default());
-    let busy = error.code == "OPERATION_NOT_ALLOWED";
+    let busy = is_busy(error);
+    let mut response = respond("application/json", body.into_bytes(), Noted { busy, ..Noted::default() });
     *response.status_mut() = match error.code {
         "EVENTS_LOST" => StatusCode::GONE,
         "SESSION_INVALID" => StatusCode::UNAUTHORIZED,
@@ -132,9 +133,6 @@ fn refuse(error: &ApiError) -> Response<Body> {
         _ if busy => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::BAD_REQUEST,
     };
-    if busy {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    }
     response
 }
 
@@ -184,13 +182,13 @@ struct Snapshot {
 }
 
 impl Gateway {
-    fn place(&self, caller: &Caller, asked: &Asked, wait: Duration) -> Result<Place, ApiError> {
+    fn place(&self, held: Held, caller: &Caller, asked: &Asked, wait: Duration) -> Result<Place, ApiError> {
         let texts = asked.classes.iter().map(String::as_str);
         let predicate = asked.predicate.iter().map(|(name, values)| (name.as_str(), values.as_str()));
         let filter = Filter::parse(texts, predicate).map_err(codes::EVENT_SUBSCRIPTION_PARSE_FAILURE)?;
         // Followed and registered before the first look.
         let following = self.subscribers.follow();
-        let wait = self.wait(caller, Key::of(&filter), wait)?;
+        let wait = self.wait_holding(held, caller, Key::of(&filter), wait);
         let sight = self.sight(caller);
         let view = sight.view.clone();
         let begins = match &*asked.token {
@@ -216,7 +214,7 @@ impl Gateway {
     /// Everything that is there now, or the first that comes, as one JSON document.
     async fn long_poll(&self, caller: &Caller, asked: &Asked) -> Result<Response<Body>, ApiError> {
         let wait = Duration::try_from_secs_f64(asked.timeout.unwrap_or(0.0)).unwrap_or(POLL_MAX).min(POLL_MAX);
-        let mut place = self.place(caller, asked, wait)?;
+        let mut place = self.place(self.held_by_call(caller)?, caller, asked, wait)?;
         let mut out = Vec::with_capacity(1024);
         out.extend_from_slice(b"{");
         if place.snapshot.is_some() {
@@ -238,8 +236,9 @@ impl Gateway {
     }
 
     fn stream(&self, caller: &Caller, asked: &Asked) -> Result<Response<Body>, ApiError> {
-        let stream =
-            Stream { place: self.place(caller, asked, STREAM_MAX)?, phase: Phase::Begins, _open: self.counts.stream() };
+        let place = self.place(self.held_by_stream(caller)?, caller, asked, STREAM_MAX)?;
+        let open = self.counts.open.begin(caller, &asked.classes, place.position, self.ledger.world().now());
+        let stream = Stream { place, phase: Phase::Begins, open };
         let pieces = futures_util::stream::unfold(stream, |mut stream| async {
             let piece = stream.next().await?;
             Some((Ok::<Bytes, std::convert::Infallible>(piece), stream))
@@ -335,7 +334,7 @@ fn render(want: &Want, sight: &Sight, class: ClassId, object: &Object) -> Option
 struct Stream {
     place: Place,
     phase: Phase,
-    _open: Waiting,
+    open: OpenStream,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -386,6 +385,7 @@ impl Stream {
             let page = place.gateway.feed.next(place.position, &place.want, PAGE).await;
             let page = page.map_err(|error| error.code.to_string())?;
             place.position = page.reached;
+            self.open.reached(page.reached, page.events.len(), place.gateway.ledger.world().now());
             if !page.events.is_empty() {
                 let lineage = place.lineage;
                 let told = page.events.iter().fold(Vec::new(), |out, event| {

@@ -3,6 +3,7 @@
 
 pub(super) use super::dispatch::Noted;
 use super::dispatch::Request;
+use super::places::{RETRY_AFTER, is_busy};
 use super::{Gateway, Peer};
 use crate::error::ApiError;
 use crate::gateway::answer::Answer;
@@ -137,6 +138,7 @@ async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, asked: Asked, noted
         None => gateway.serve(request, noted).await,
     };
     gateway.counts.answered(served.is_ok());
+    noted.busy |= served.as_ref().is_err_and(is_busy);
     write(&reply, served, out);
 }
 
@@ -181,6 +183,9 @@ pub(super) fn respond(content_type: &'static str, out: Vec<u8>, noted: Noted) ->
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(position) = noted.position {
         response.headers_mut().insert(POSITION, HeaderValue::from(position));
+    }
+    if noted.busy {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
     }
     response
 }

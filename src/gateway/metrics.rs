@@ -1,23 +1,23 @@
 //! `/metrics`: what an operator's monitoring asks for, in OpenMetrics text.
 //! Counters are counted as calls are served; everything else is read from the
-//! published view when asked.
+//! published view when asked. What there may be many of is told one by one for
+//! those that are furthest behind, and in sum for all.
 
 use super::Gateway;
-use crate::error::{ApiError, codes};
+use super::open::OpenStreams;
+use super::places::Places;
 use crate::model::subscription;
-use crate::value::Value;
-use crate::views::View;
-use crate::views::read::{ReadView, Scope};
+use crate::views::{Object, View};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Calls and streams of one principal that may wait at the same time.
-pub const BLOCKED_MAX: usize = 20_000;
+/// Subscriptions, and principals with streams, that are told one by one: monitoring keeps every series for ever.
+const SERIES_MAX: usize = 100;
 
 #[derive(Clone, Hash, PartialEq, Eq, EncodeLabelSet, Debug)]
 struct Outcome {
@@ -33,9 +33,12 @@ struct Class {
 #[derive(Clone, Default)]
 pub struct Counts {
     calls: Family<Outcome, Counter>,
-    waiting: Gauge,
-    streams: Gauge,
-    blocked: Arc<Mutex<HashMap<Arc<str>, usize>>>,
+    /// Calls that wait for something to happen.
+    pub waiting: Places,
+    /// Event streams.
+    pub streams: Places,
+    /// The same, one by one.
+    pub open: OpenStreams,
 }
 
 impl Counts {
@@ -44,73 +47,26 @@ impl Counts {
         let outcome = if succeeded { "success" } else { "failure" };
         self.calls.get_or_create(&Outcome { outcome }).inc();
     }
-
-    /// Counts one that waits among its principal's, for as long as the answer lives.
-    pub fn blocked(&self, principal: &Arc<str>) -> Result<Blocked, ApiError> {
-        let mut blocked = self.blocked.lock().expect("BUG: nobody panics while holding this lock");
-        let count = blocked.entry(principal.clone()).or_default();
-        if *count >= BLOCKED_MAX {
-            return Err(codes::OPERATION_NOT_ALLOWED(format!("{BLOCKED_MAX} calls of {principal} wait already")));
-        }
-        *count += 1;
-        Ok(Blocked { principal: principal.clone(), blocked: self.blocked.clone(), _waiting: self.waiting() })
-    }
-
-    /// Counts a stream, for as long as the answer lives.
-    pub fn stream(&self) -> Waiting {
-        self.streams.inc();
-        Waiting(self.streams.clone())
-    }
-
-    /// Counts a call that waits, for as long as the answer lives.
-    pub fn waiting(&self) -> Waiting {
-        self.waiting.inc();
-        Waiting(self.waiting.clone())
-    }
-}
-
-/// A call or stream of a principal that waits.
-pub struct Blocked {
-    principal: Arc<str>,
-    blocked: Arc<Mutex<HashMap<Arc<str>, usize>>>,
-    _waiting: Waiting,
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        let mut blocked = self.blocked.lock().expect("BUG: nobody panics while holding this lock");
-        if let Some(count) = blocked.get_mut(&self.principal) {
-            *count -= 1;
-            if *count == 0 {
-                blocked.remove(&self.principal);
-            }
-        }
-    }
-}
-
-/// A call that waits.
-pub struct Waiting(Gauge);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 /// The page.
 pub fn render(gateway: &Gateway) -> String {
     let view = gateway.ledger.view();
+    let counts = &gateway.counts;
     let mut registry = Registry::with_prefix("xenledger");
-    registry.register("calls", "Calls answered", gateway.counts.calls.clone());
-    registry.register("waiting_calls", "Calls that wait for something to happen", gateway.counts.waiting.clone());
-    registry.register("streams", "Event streams that are open", gateway.counts.streams.clone());
+    registry.register("calls", "Calls answered", counts.calls.clone());
+    gauge(&mut registry, "waiting_calls", "Calls that wait for something to happen", counts.waiting.taken() as i64);
+    gauge(&mut registry, "streams", "Event streams that are open", counts.streams.taken() as i64);
+    streams(&counts.open, &view, &mut registry);
     subscriptions(&view, &mut registry);
-    let position = Gauge::<i64>::default();
-    position.set(view.position as i64);
-    registry.register("log_position", "The newest published position of the log", position);
-    let writable = Gauge::<i64>::default();
-    writable.set(i64::from(gateway.ledger.trouble().is_none()));
-    registry.register("log_writable", "Whether the log can be written: 0 while changes are refused for it", writable);
+    gauge(&mut registry, "log_position", "The newest published position of the log", view.position as i64);
+    let writable = i64::from(gateway.ledger.trouble().is_none());
+    gauge(
+        &mut registry,
+        "log_writable",
+        "Whether the log can be written: 0 while changes are refused for it",
+        writable,
+    );
     let objects = Family::<Class, Gauge>::default();
     for (class, count) in view.counts() {
         objects.get_or_create(&Class { class: class.name() }).set(count as i64);
@@ -123,6 +79,34 @@ pub fn render(gateway: &Gateway) -> String {
     page
 }
 
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: i64) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(value);
+    registry.register(name, help, gauge);
+}
+
+#[derive(Clone, Hash, PartialEq, Eq, EncodeLabelSet, Debug)]
+struct Listener {
+    principal: String,
+}
+
+/// How far the streams of each principal are behind, for the principals that are furthest.
+fn streams(open: &OpenStreams, view: &View, registry: &mut Registry) {
+    let mut behind: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    for stream in open.all() {
+        let most = behind.entry(stream.principal.clone()).or_default();
+        *most = stream.lag(view.position).max(*most);
+    }
+    let mut furthest: Vec<(u64, Arc<str>)> = behind.into_iter().map(|(principal, lag)| (lag, principal)).collect();
+    furthest.sort_by(|a, b| b.cmp(a));
+    let lag = Family::<Listener, Gauge>::default();
+    for (behind, principal) in furthest.into_iter().take(SERIES_MAX) {
+        lag.get_or_create(&Listener { principal: principal.to_string() }).set(behind as i64);
+    }
+    let help = "Positions between a principal's slowest stream and the head of the log";
+    registry.register("stream_lag", help, lag);
+}
+
 #[derive(Clone, Hash, PartialEq, Eq, EncodeLabelSet, Debug)]
 struct Subscribed {
     subscription: String,
@@ -130,11 +114,30 @@ struct Subscribed {
     state: &'static str,
 }
 
-/// How far each subscription is behind, and how it fares.
+#[derive(Clone, Hash, PartialEq, Eq, EncodeLabelSet, Debug)]
+struct State {
+    state: &'static str,
+}
+
+/// How many subscriptions there are; and of those that fail or are furthest behind, how far and how they fare.
 fn subscriptions(view: &View, registry: &mut Registry) {
+    let lag_of = |held: &Object| view.position.saturating_sub(held.get(subscription::acknowledged) as u64);
+    let states = Family::<State, Gauge>::default();
+    for state in ["active", "paused", "failed"] {
+        states.get_or_create(&State { state }).set(0);
+    }
+    let mut all: Vec<&Arc<Object>> = view.all::<subscription>().collect();
+    for held in &all {
+        states.get_or_create(&State { state: held.get(subscription::state) }).inc();
+    }
+    registry.register("subscriptions", "Subscriptions in each state", states);
+    let furthest = all.iter().map(|held| lag_of(held)).max().unwrap_or(0);
+    gauge(registry, "subscription_lag_max", "How far the furthest subscription is behind", furthest as i64);
+    all.sort_by_cached_key(|held| {
+        std::cmp::Reverse((held.get(subscription::failures) > 0, lag_of(held), held.reference))
+    });
     let (lag, failures, last) = (Family::default(), Family::default(), Family::default());
-    let read = ReadView::new(view, &Scope::All);
-    for held in view.all::<subscription>() {
+    for held in all.into_iter().take(SERIES_MAX) {
         let labels = Subscribed {
             subscription: held.get(subscription::uuid).to_string(),
             owner: held.get(subscription::owner).to_string(),
@@ -143,9 +146,7 @@ fn subscriptions(view: &View, registry: &mut Registry) {
         let set = |family: &Family<Subscribed, Gauge>, value: i64| {
             family.get_or_create(&labels).set(value);
         };
-        if let Value::Int(behind) = read.field(crate::model::ClassId::subscription, subscription::lag.index, held) {
-            set(&lag, behind);
-        }
+        set(&lag, lag_of(held) as i64);
         set(&failures, held.get(subscription::failures));
         set(&last, held.get(subscription::last_delivery) / 1_000_000);
     }

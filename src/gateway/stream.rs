@@ -4,6 +4,7 @@
 use super::Gateway;
 use super::answer::{Answer, Told};
 use super::dispatch::{Caller, Noted};
+use super::places::Held;
 use crate::command::{Call, Draft, Intent};
 use crate::error::{ApiError, codes};
 use crate::event::Kind;
@@ -65,7 +66,7 @@ impl Gateway {
         let mut keys = subscription.keys();
         keys.push(session);
         let waiter = self.subscribers.register(keys);
-        let _waiting = self.counts.waiting();
+        let _held = self.held_by_call(caller)?;
         loop {
             let sight = self.sight(caller);
             self.still_valid(caller)?;
@@ -85,16 +86,21 @@ impl Gateway {
     }
 
     /// Begins to wait under some keys, and for the end of the caller's session.
-    pub(super) fn wait(&self, caller: &Caller, mut keys: Vec<Key>, wait: Duration) -> Result<Wait, ApiError> {
+    pub(super) fn wait(&self, caller: &Caller, keys: Vec<Key>, wait: Duration) -> Result<Wait, ApiError> {
+        Ok(self.wait_holding(self.held_by_call(caller)?, caller, keys, wait))
+    }
+
+    /// The same for one that holds its place already.
+    pub(super) fn wait_holding(&self, held: Held, caller: &Caller, mut keys: Vec<Key>, wait: Duration) -> Wait {
         keys.push(Key::Object(ClassId::session, caller.principal.session));
         keys.push(Key::Object(ClassId::user, caller.principal.user));
-        Ok(Wait {
+        Wait {
             gateway: self.clone(),
             caller: caller.clone(),
             waiter: self.subscribers.register(keys),
             until: Instant::now() + wait.min(WAIT_MAX),
-            _waiting: self.counts.blocked(&caller.principal.name)?,
-        })
+            _held: held,
+        }
     }
 
     /// Waits for something to happen, the server's stop included.
@@ -147,7 +153,7 @@ impl Gateway {
     async fn event_next(&self, caller: &Caller) -> Result<Answer, ApiError> {
         let session = caller.principal.session;
         let waiter = self.subscribers.register(vec![Key::Any, Key::Object(ClassId::session, session)]);
-        let _waiting = self.counts.waiting();
+        let _held = self.held_by_call(caller)?;
         loop {
             self.still_valid(caller)?;
             if let Some(answer) = self.next_events(caller)? {
@@ -208,7 +214,7 @@ pub(super) struct Wait {
     caller: Caller,
     waiter: Waiter,
     pub until: Instant,
-    _waiting: super::metrics::Blocked,
+    _held: Held,
 }
 
 impl Wait {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 pub const POLL: &str = "subscription.poll";
 pub const TEST: &str = "subscription.test";
+const STREAMS: &str = "subscription.get_streams";
 const ACK: &str = "subscription.ack";
 
 impl Gateway {
@@ -27,6 +28,7 @@ impl Gateway {
     pub(super) async fn subscription(&self, call: &Call, caller: &Caller) -> Option<Result<Answer, ApiError>> {
         match call.message.full_name {
             POLL => Some(self.poll(call, caller).await),
+            STREAMS => Some(Ok(self.open_streams())),
             TEST => Some(Box::pin(self.test_destination(call, caller)).await),
             ACK => self.known_already(call, caller).transpose(),
             _ => None,
@@ -43,6 +45,11 @@ impl Gateway {
         }
         let permission = format!("{}/any", call.message.full_name.to_lowercase());
         Err(codes::RBAC_PERMISSION_DENIED(permission, "the subscription is somebody else's"))
+    }
+
+    fn open_streams(&self) -> Answer {
+        let head = self.ledger.view().position;
+        Value::set(self.counts.open.all().iter().map(|stream| stream.told(head))).into()
     }
 
     async fn test_destination(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {

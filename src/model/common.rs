@@ -59,6 +59,16 @@ pub const COMMON: &[Common] = &[
         of: |message| message.task && message.implied.is_none(),
     },
     Common {
+        code: "TOO_MANY_PENDING_TASKS",
+        when: "the caller has as much under way, or waiting to be written, as it may: nothing was changed, try again later",
+        of: |message| !message.no_session && !message.reads(),
+    },
+    Common {
+        code: "TOO_BUSY",
+        when: "the caller has as many calls waiting as it may: try again later",
+        of: |message| matches!(message.full_name, "event.from" | "event.next"),
+    },
+    Common {
         code: "MESSAGE_REMOVED",
         when: "the message was taken out of the XenAPI",
         of: |message| message.lifecycle == Lifecycle::Removed,

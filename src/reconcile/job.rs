@@ -11,7 +11,7 @@
 
 use super::plan::{Plan, plan};
 use super::report::{Pace, Reporter};
-use crate::command::operation::Facts;
+use crate::command::operation::{DEADLINE, Facts, is_cancelled, too_late};
 use crate::driver::{Action, Driver, Progress, Trace};
 use crate::error::{ApiError, codes};
 use crate::log::writer::is_of_the_log;
@@ -76,7 +76,7 @@ impl Job {
         }
         let now = self.reporter.ledger.world().now();
         if is_cancelled(task) || task.get(task::deadline) <= now {
-            return Ok(self.give_up(task, mark).await);
+            return Ok(self.give_up(task, mark, false).await);
         }
         let view = self.reporter.ledger.view();
         let action = match plan(&view, task, trace) {
@@ -91,11 +91,12 @@ impl Job {
         match self.act(task, mark, &action).await {
             Left::Acted(Ok(facts)) => Ok(self.complete(task, facts).await),
             Left::Acted(Err(error)) => Ok(self.fail(task, of_client(&view, task, error)).await),
-            Left::TooLate | Left::Stopped => Ok(self.give_up(task, mark).await),
+            Left::TooLate => Ok(self.give_up(task, mark, true).await),
+            Left::Stopped => Ok(self.give_up(task, mark, false).await),
         }
     }
 
-    /// Acts until it is done, told to stop, or too late; whatever is left is left where it is.
+    /// Acts until it is done, told to stop, or has come no further for too long; whatever is left is left where it is.
     async fn act(&self, task: &Object, mark: Ref, action: &Action) -> Left {
         let world = self.reporter.ledger.world().clone();
         let (progress, mut moved): (Progress, _) = watch::channel(0.0);
@@ -103,6 +104,7 @@ impl Job {
         let mut acting = self.driver.act(mark, action, &progress);
         let left = (task.get(task::deadline) - world.now()).max(0);
         let mut late = std::pin::pin!(world.sleep(Duration::from_micros(left as u64)));
+        let mut reached = 0.0;
         loop {
             tokio::select! {
                 biased;
@@ -111,6 +113,11 @@ impl Job {
                 () = &mut late => return Left::TooLate,
                 Ok(()) = moved.changed() => {
                     let to = *moved.borrow_and_update();
+                    if to > reached {
+                        reached = to;
+                        let more = (task.get(task::deadline) - world.now()).max(DEADLINE);
+                        late.set(world.sleep(Duration::from_micros(more as u64)));
+                    }
                     pace.moved(to, &self.reporter).await;
                 }
             }
@@ -118,7 +125,7 @@ impl Job {
     }
 
     /// Ends a task that was cancelled, is too late, or has been ended by somebody else.
-    async fn give_up(&self, task: &Object, mark: Ref) -> Outcome {
+    async fn give_up(&self, task: &Object, mark: Ref, late: bool) -> Outcome {
         if let Ok(Trace::Done(facts)) = self.driver.trace(mark).await {
             return self.complete(task, facts).await; // it was quicker
         }
@@ -135,7 +142,7 @@ impl Job {
         let Some(task) = view.find::<task>(self.task) else { return Outcome::Ended };
         let error = if is_cancelled(task) {
             codes::TASK_CANCELLED(self.task)
-        } else if task.get(task::deadline) <= world.now() {
+        } else if late || task.get(task::deadline) <= world.now() {
             too_late(task)
         } else {
             codes::TASK_CANCELLED(self.task)
@@ -178,27 +185,6 @@ impl Job {
 /// The mark of a task's action: the task's uuid.
 pub fn mark_of(task: &Object) -> Ref {
     Ref::parse_uuid(task.get(task::uuid)).unwrap_or(task.reference)
-}
-
-/// Whether somebody asked for the task's end.
-pub fn is_cancelled(task: &Object) -> bool {
-    task.get(task::current_operations).values().any(|operation| operation.as_str() == "cancel")
-}
-
-/// What a task past its deadline ends with.
-fn too_late(task: &Object) -> ApiError {
-    let object = task.get(task::object);
-    let class = task.get(task::operation).split('.').next().unwrap_or_default().to_string();
-    let seconds = (task.get(task::deadline) - task.get(task::created)).max(0) / 1_000_000;
-    match &**task.get(task::operation) {
-        "VM.clean_shutdown" | "VM.clean_reboot" | "VM.shutdown" => codes::VM_SHUTDOWN_TIMEOUT(object, seconds),
-        "VM.suspend" | "VM.checkpoint" => codes::VM_SUSPEND_TIMEOUT(object, seconds),
-        "VBD.plug" | "VIF.plug" | "VBD.insert" => codes::DEVICE_ATTACH_TIMEOUT(class, object),
-        "VBD.unplug" | "VBD.unplug_force" | "VIF.unplug" | "VIF.unplug_force" | "VBD.eject" => {
-            codes::DEVICE_DETACH_TIMEOUT(class, object)
-        }
-        message => codes::INTERNAL_ERROR(format!("{message} did not end within {seconds} seconds")),
-    }
 }
 
 /// Drivers know uuids; clients know references.

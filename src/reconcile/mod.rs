@@ -19,7 +19,7 @@ pub mod plan;
 mod report;
 pub mod timers;
 
-use crate::command::{Own, sequence};
+use crate::command::{Own, operation, sequence};
 use crate::driver::Driver;
 use crate::log::writer::Ledger;
 use crate::model::{ClassId, host, task};
@@ -165,7 +165,7 @@ impl Reconciler {
             return;
         }
         let key = (task.created, task.reference);
-        let cancelled = job::is_cancelled(task);
+        let cancelled = operation::is_cancelled(task);
         let over = task.get(task::status) != "pending";
         if sequence::is_one(task) {
             if over {

@@ -9,11 +9,12 @@
 use super::report::Reporter;
 use crate::command::device::hardware::{self, Hardware};
 use crate::command::host::power;
+use crate::command::vm::memory;
 use crate::command::vm::observed::{self, End, Observed, State};
 use crate::command::{Draft, Own};
 use crate::driver::{self, Action, Driver, Ended, Machine, Observation, Power};
 use crate::error::ApiError;
-use crate::model::{ClassId, VM, host};
+use crate::model::{ClassId, VM, VM_guest_metrics, VM_metrics, host, host_metrics};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::collections::HashMap;
@@ -62,6 +63,31 @@ impl Observer {
             }
         }
         self.seen.retain(|uuid, _| observation.machines.contains_key(uuid));
+        self.measured(&observation);
+    }
+
+    /// What is only measured is in no event: when something was seen, and how much memory the host has left.
+    fn measured(&self, observation: &Observation) {
+        let view = self.reporter.ledger.view();
+        let now = Value::Time(self.reporter.ledger.world().now());
+        let mut told = Vec::with_capacity(2 * observation.machines.len() + 2);
+        if let Some(here) = view.find::<host>(self.host) {
+            let (class, metrics) = (ClassId::host_metrics, here.get(host::metrics));
+            let free = Value::Int(memory::free(&view, self.host));
+            told.push((class, metrics, host_metrics::memory_free.index, free));
+            told.push((class, metrics, host_metrics::last_updated.index, now.clone()));
+        }
+        for (uuid, machine) in &observation.machines {
+            let known = view.by_uuid(ClassId::VM, &uuid.uuid_text()).and_then(|vm| view.find::<VM>(vm));
+            let Some(vm) = known.filter(|_| !matches!(machine.power, Power::Ended(_))) else { continue };
+            told.push((ClassId::VM_metrics, vm.get(VM::metrics), VM_metrics::last_updated.index, now.clone()));
+            if machine.guest.is_some() {
+                let (class, guest) = (ClassId::VM_guest_metrics, vm.get(VM::guest_metrics));
+                told.push((class, guest, VM_guest_metrics::last_updated.index, now.clone()));
+            }
+        }
+        told.retain(|(_, reference, ..)| !reference.is_null());
+        view.measured.tell(told);
     }
 
     async fn look_at(&mut self, view: &View, vm: &Object, uuid: Ref, machine: &Machine) {

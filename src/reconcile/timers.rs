@@ -1,5 +1,6 @@
-//! What time alone brings about: finished tasks go when theirs is over,
-//! schedules run when their time has come, and remote logins close.
+//! What time alone brings about: tasks that nobody is heard of any more are
+//! ended, finished ones go when their time is over, schedules run when theirs
+//! has come, and remote logins close.
 
 use crate::command::host::ssh;
 use crate::command::vm::schedule;
@@ -7,8 +8,8 @@ use crate::command::{Command, Own, Principal, operation};
 use crate::event::Kind;
 use crate::log::writer::Ledger;
 use crate::model::task;
-use crate::value::Micros;
-use crate::views::View;
+use crate::value::Ref;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -16,14 +17,23 @@ use tokio_util::sync::CancellationToken;
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Looks at the clock until told to stop; sends nothing while there is nothing to do.
-pub async fn run(ledger: Ledger, stop: CancellationToken) {
+/// Looks at the clock until told to stop; sends nothing while there is nothing to do. `waited` says which tasks
+/// somebody waits for.
+pub async fn run(ledger: Ledger, waited: impl Fn() -> HashSet<Ref> + Send, stop: CancellationToken) {
     let principal = Principal::server("timer");
     loop {
         let now = ledger.world().now();
         let view = ledger.view();
-        if is_due(&view, now) {
-            tell(&ledger, &principal, "timer.purge", Box::new(operation::purge)).await;
+        for overdue in view.all::<task>().filter(|task| operation::is_overdue(task, now)) {
+            let overdue = overdue.reference;
+            tracing::warn!(task = %overdue, "nobody has ended a task that should have ended; it is ended without them");
+            tell(&ledger, &principal, "timer.overdue", Box::new(move |d| operation::end_overdue(d, overdue))).await;
+        }
+        if !operation::past_their_time(&view, &HashSet::new(), now).is_empty() {
+            let waited = waited();
+            if !operation::past_their_time(&view, &waited, now).is_empty() {
+                tell(&ledger, &principal, "timer.purge", Box::new(move |d| operation::purge(d, &waited))).await;
+            }
         }
         if !schedule::due(&view, now).is_empty() {
             tell(&ledger, &principal, "timer.schedule", Box::new(schedule::run)).await;
@@ -43,21 +53,4 @@ async fn tell(ledger: &Ledger, principal: &Arc<Principal>, message: &'static str
     if let Err(error) = ledger.submit(command).await {
         tracing::warn!(%error, message, "what was due could not be done");
     }
-}
-
-/// Whether a finished task is past its time, or there are too many of them.
-fn is_due(view: &View, now: Micros) -> bool {
-    let mut finished = 0;
-    for task in view.all::<task>() {
-        if task.get(task::status) == "pending" {
-            continue;
-        }
-        finished += 1;
-        let synchronous = task.get(task::synchronous);
-        let kept = if synchronous { operation::SYNCHRONOUS_KEPT } else { operation::FINISHED_KEPT };
-        if task.get(task::finished).saturating_add(kept) <= now {
-            return true;
-        }
-    }
-    finished > operation::FINISHED_MAX
 }

@@ -22,7 +22,7 @@ use crate::value::Ref;
 use crate::views::filter::Filter;
 use crate::views::{Effect, View};
 use recent::{Kept, Recent};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
@@ -214,6 +214,16 @@ impl Subscribers {
         for notify in locked(&self.0.waiters).by_key.values().flat_map(HashMap::values) {
             notify.notify_one();
         }
+    }
+
+    /// The objects of a class that somebody waits for by name.
+    pub fn awaited(&self, of: ClassId) -> HashSet<Ref> {
+        let waiters = locked(&self.0.waiters);
+        let named = waiters.by_key.keys().filter_map(|key| match *key {
+            Key::Object(class, reference) | Key::ObjectField(class, reference, _) if class == of => Some(reference),
+            _ => None,
+        });
+        named.collect()
     }
 
     /// From now on recent batches are kept, until the answer is dropped.

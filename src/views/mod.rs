@@ -9,6 +9,7 @@ mod assemble;
 pub mod check;
 pub mod filter;
 pub mod fold;
+pub mod measured;
 pub mod past;
 pub mod query;
 pub mod read;
@@ -28,6 +29,7 @@ pub use undo::undo;
 use crate::log::Hash;
 use crate::model::{CLASSES, ClassId, Declared, Key, MODEL};
 use crate::value::{Micros, Read, Record, Ref, Value};
+use measured::Measured;
 use relations::{FieldId, HOLDING, Relations};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -78,6 +80,8 @@ pub struct View {
     pub hash: Hash,
     classes: Vec<Arc<ClassView>>,
     relations: Relations,
+    /// What is only measured: no part of the state, shared by all that came from one view.
+    pub measured: Measured,
 }
 
 impl Default for View {
@@ -89,6 +93,7 @@ impl Default for View {
             hash: crate::log::hash::GENESIS,
             classes: CLASSES.iter().map(|_| Arc::default()).collect(),
             relations: Relations::default(),
+            measured: Measured::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! scope says what the principal may see; records are rendered straight into
 //! the output.
 
-use super::{Object, View};
+use super::{Object, View, measured};
 use crate::model::{ClassId, MODEL, Message, Ty, subscription, task, user};
 use crate::value::{Encode, Map, Ref, Value};
 use std::collections::BTreeSet;
@@ -177,7 +177,7 @@ impl<'a> ReadView<'a> {
     /// One field's value, far sides joined.
     pub fn field(&self, class: ClassId, field: usize, object: &Object) -> Value {
         let Some((far, _)) = MODEL.far(class, field) else {
-            let value = measured(self.view, class, field, object).unwrap_or_else(|| object.record[field].clone());
+            let value = measured::of(self.view, class, field, object).unwrap_or_else(|| object.record[field].clone());
             return self.scope.limit(self.view, class.def().fields[field].ty, value);
         };
         let mut members = Vec::new();
@@ -232,10 +232,4 @@ impl<'a> ReadView<'a> {
         }
         out.end_struct();
     }
-}
-
-/// The volatile fields that follow from the view itself.
-fn measured(view: &View, class: ClassId, field: usize, object: &Object) -> Option<Value> {
-    let lag = class == ClassId::subscription && field == subscription::lag.index;
-    lag.then(|| Value::Int(view.position.saturating_sub(object.get(subscription::acknowledged) as u64) as i64))
 }

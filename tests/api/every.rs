@@ -17,6 +17,8 @@ const ROUNDS_DECLARED: usize = 12;
 const ROUNDS_IMPLIED: usize = 4;
 /// Classes whose messages end sessions, change passwords, or take the pool apart get a server of their own.
 const ALONE: [ClassId; 4] = [ClassId::session, ClassId::user, ClassId::host, ClassId::pool];
+/// Those whose messages end the caller's own session, at once or by its limits.
+const ENDS_SESSIONS: [ClassId; 2] = [ClassId::session, ClassId::pool];
 /// Messages that one server is called with before a new one takes its place.
 const MESSAGES_MAX: usize = 250;
 /// Calls that no message may accept.
@@ -59,7 +61,7 @@ async fn every_message_answers_with_what_it_declares() {
             let answer = server.message(message, background, args.clone()).await;
             let complaint = match answer {
                 Some(Ok(_)) => None,
-                Some(Err(error)) if message.class == ClassId::session && error.code == "SESSION_INVALID" => {
+                Some(Err(error)) if ENDS_SESSIONS.contains(&message.class) && error.code == "SESSION_INVALID" => {
                     server.login().await;
                     None
                 }

@@ -15,7 +15,9 @@ mod push;
 mod reference;
 mod roles;
 mod server;
+mod sessions;
 mod subscriptions;
+mod tasks;
 
 use serde_json::{Value as Json, json};
 use server::Server;

@@ -19,7 +19,7 @@ use xenledger::log::memory::MemoryLog;
 use xenledger::log::vault::{Reading, Secrets};
 use xenledger::log::writer::{Ledger, Writer};
 use xenledger::log::{Port, Sealed};
-use xenledger::model::{Message, host};
+use xenledger::model::{ClassId, Message, host};
 use xenledger::reconcile::{Reconciler, timers};
 use xenledger::subscribe::Subscribers;
 use xenledger::subscribe::feed::Feed;
@@ -238,7 +238,9 @@ fn reconcile(gateway: &Gateway) {
     let here = ledger.view().all::<host>().next().expect("a host").reference;
     let reconciler = Reconciler::new(ledger.clone(), gateway.driver.clone(), here).expect("the host is there");
     tokio::spawn(reconciler.run(gateway.subscribers.position(), CancellationToken::new()));
-    tokio::spawn(timers::run(ledger, CancellationToken::new()));
+    let subscribers = gateway.subscribers.clone();
+    let waited = move || subscribers.awaited(ClassId::task);
+    tokio::spawn(timers::run(ledger, waited, CancellationToken::new()));
 }
 
 async fn found(ledger: &Ledger) {

@@ -342,7 +342,7 @@ async fn ask_later(server: &Server, own: &Json) -> Json {
 }
 
 /// Reads a stream's messages, without heartbeats, until it has as many.
-async fn messages(body: &mut axum::body::Body, count: usize) -> Vec<String> {
+pub async fn messages(body: &mut axum::body::Body, count: usize) -> Vec<String> {
     use http_body_util::BodyExt;
     let mut text = String::new();
     loop {

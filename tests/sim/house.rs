@@ -82,7 +82,7 @@ impl House {
             let here = ledger.view().all::<host>().next().expect("a host").reference;
             let reconciler = Reconciler::new(ledger.clone(), sim.clone(), here).expect("the host is there");
             parts.push(tokio::spawn(reconciler.run(published, CancellationToken::new())));
-            parts.push(tokio::spawn(timers::run(ledger.clone(), CancellationToken::new())));
+            parts.push(tokio::spawn(timers::run(ledger.clone(), Default::default, CancellationToken::new())));
         }
         self.running = Some(Running { ledger, sim, parts });
     }

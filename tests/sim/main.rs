@@ -3,6 +3,7 @@
 //! parallel, progress, and silence when nothing happens.
 
 mod house;
+mod measured;
 mod power;
 mod sequences;
 

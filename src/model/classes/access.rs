@@ -42,8 +42,20 @@ class! {
         RO client_certificate: Bool = false;
         /// When it began: it ends a fixed time later, used or not.
         RO began: DateTime = epoch, internal;
+        /// When it began.
+        RO created: DateTime = epoch, volatile, extension;
+        /// When it ends if it is not used any more.
+        RO expires_at: DateTime = epoch, volatile, extension;
+        /// Seconds without a call after which it ends, as the pool has it.
+        RO idle_timeout: Int = 0, volatile, extension;
+        /// Seconds after which it ends however much it is used, as the pool has it.
+        RO max_lifetime: Int = 0, volatile, extension;
     }
     messages {
+        /// Use the session, and say when it ends if it is not used any more.
+        fn touch() -> DateTime as read_only, extension;
+        /// Give the record of every session there is, under keys that nobody can log in with.
+        fn list() -> Map<Ref<session>, Record<session>> as pool_operator, extension;
         /// End every session of one subject.
         fn logout_subject_identifier(subject_identifier: String) -> Void as pool_operator;
         /// List the subjects that have a session now.
@@ -188,7 +200,8 @@ class! {
         RO object: String = "", internal;
         /// The objects held until the end, as CLASS/REF.
         RO locks: Set<String> = {}, internal;
-        /// When the operation is ended with an error if it has not ended by itself.
+        /// When the operation is ended with an error if it has not ended by itself or come further; once the task is
+        /// cancelled, when that was.
         RO deadline: DateTime = epoch, internal;
         /// Somebody waits on the line; the task goes soon after its end.
         RO synchronous: Bool = false, internal;
@@ -217,7 +230,7 @@ class! {
         /// end that was before is told now.
         fn set_notify(self: Ref<task>, value: Ref<subscription>) -> Void as read_only ![RBAC_PERMISSION_DENIED], extension;
         /// Wait until the task has ended, at most `timeout` seconds, and answer its record; `status` says which it was.
-        fn wait(self: Ref<task>, timeout: Float = 0.0) -> Record<task> as read_only ![OPERATION_NOT_ALLOWED], extension;
+        fn wait(self: Ref<task>, timeout: Float = 0.0) -> Record<task> as read_only ![TOO_BUSY], extension;
         /// Forget a task; the work, if still under way, goes on.
         fn destroy(self: Ref<task>) -> Void as read_only ![RBAC_PERMISSION_DENIED];
         /// Make a task for the client's own bookkeeping; the server does not touch its progress.
@@ -266,7 +279,7 @@ class! {
         /// Wait until an object (`VM/REF`) has the values that the predicate names (`power_state` to `Running,Paused`), at
         /// most `timeout` seconds. Answers at once if it has them or had them since the token, with whether they were
         /// met, a token to go on from, and the object as it is now.
-        fn wait(object: String, predicate: Map<String, String>, token: String = "", timeout: Float = 0.0) -> EventBatch as read_only ![EVENT_SUBSCRIPTION_PARSE_FAILURE, EVENT_FROM_TOKEN_PARSE_FAILURE, EVENTS_LOST, HANDLE_INVALID, OPERATION_NOT_ALLOWED], extension;
+        fn wait(object: String, predicate: Map<String, String>, token: String = "", timeout: Float = 0.0) -> EventBatch as read_only ![EVENT_SUBSCRIPTION_PARSE_FAILURE, EVENT_FROM_TOKEN_PARSE_FAILURE, EVENTS_LOST, HANDLE_INVALID, TOO_BUSY], extension;
     }
 }
 

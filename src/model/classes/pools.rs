@@ -148,6 +148,24 @@ class! {
         RW auto_update_vm_secureboot_certificates: Bool = false, prototyped;
         /// Lists of revoked certificates, as PEM, by name.
         RO revocations: Map<String, String> = {}, internal;
+        /// Seconds without a call after which a session ends.
+        RW session_idle_timeout: Int = 86400, by(pool_admin), extension;
+        /// Seconds after which a session ends, however much it is used.
+        RW session_max_lifetime: Int = 2592000, by(pool_admin), extension;
+        /// Sessions that one user may have; the one used longest ago makes room for a new one.
+        RW session_limit: Int = 500, by(pool_admin), extension;
+        /// Calls of one principal that may wait for something to happen at the same time.
+        RW waiting_call_limit: Int = 20000, extension;
+        /// Event streams that one principal may have open.
+        RW stream_limit: Int = 20000, extension;
+        /// Subscriptions that one principal may have.
+        RW subscription_limit: Int = 100, extension;
+        /// Operations of one principal that may be under way or wait for their turn.
+        RW pending_task_limit: Int = 10000, extension;
+        /// Seconds for which a task is kept after its end.
+        RW completed_task_timeout: Int = 3900, extension;
+        /// Tasks that are kept after their end at most; the oldest go first.
+        RW completed_task_limit: Int = 1000, extension;
     }
     messages {
         /// Take over what another pool trusts.

@@ -72,7 +72,9 @@ class! {
         fn test(self: Ref<subscription>) -> String as read_only, extension;
         /// Wait until there is something behind what was acknowledged, at most `timeout` seconds, and answer at most
         /// `max` events with a cursor for `ack`. What is not acknowledged is answered again.
-        fn poll(self: Ref<subscription>, max: Int = 1000, timeout: Float = 0.0) -> EventBatch as read_only ![EVENTS_LOST, OPERATION_NOT_ALLOWED], extension;
+        fn poll(self: Ref<subscription>, max: Int = 1000, timeout: Float = 0.0) -> EventBatch as read_only ![EVENTS_LOST, TOO_BUSY], extension;
+        /// Say which event streams are open: whose, from where, what they asked for, how far they are behind.
+        fn get_streams() -> Set<AnyRecord> as pool_operator, extension;
         /// Everything up to the cursor was taken care of; an older cursor than the last one changes nothing.
         fn ack(self: Ref<subscription>, cursor: String) -> Void as read_only ![EVENT_FROM_TOKEN_PARSE_FAILURE, EVENTS_LOST], extension;
     }
