@@ -1,5 +1,6 @@
 //! A connection that breaks, with the real program and real sockets: the
-//! session stays, what was accepted is done, and what waited is given up.
+//! session stays, what the server had read in full is done, and what waited is
+//! given up.
 
 #[path = "server/mod.rs"]
 mod server;
@@ -43,6 +44,28 @@ impl Site {
         stream.write_all(&request[..bytes(request.len())]).expect("sent");
         stream.shutdown(Shutdown::Both).expect("hung up");
     }
+
+    fn networks(&mut self, name: &str) -> usize {
+        self.call("network.get_by_name_label", &[json!(name)]).as_array().expect("references").len()
+    }
+}
+
+#[test]
+fn a_broken_connection_ends_neither_the_session_nor_what_was_accepted() {
+    let mut site = Site::start();
+    for round in 0..20 {
+        let record = json!({"name_label": format!("whole{round}")});
+        site.send_and_hang_up("network.create", &[record], |whole| whole);
+        let record = json!({"name_label": format!("part{round}")});
+        site.send_and_hang_up("network.create", &[record], |whole| whole - 1 - round);
+    }
+    for round in 0..20 {
+        let name = format!("whole{round}");
+        wait_for(&name, WAIT_MAX, || (site.networks(&name) == 1).then_some(()));
+        assert_eq!(site.networks(&format!("part{round}")), 0, "a call that was read in part does nothing");
+    }
+    let (mut other, _) = site.server.login();
+    other.call("session.touch", json!([site.session])).expect("the session belongs to no connection");
 }
 
 #[test]
@@ -72,7 +95,7 @@ fn a_call_that_waits_is_given_up_with_its_connection_and_the_limit_knows() {
     let (mut other, session) = site.server.login();
     let mut another = |timeout: f64| other.call("event.from", json!([session, ["SR"], token, timeout]));
     wait_for("the first to wait", WAIT_MAX, || match another(0.0) {
-        Err(Failure::Refused(code, _)) => Some(assert_eq!(code, "TOO_BUSY")),
+        Err(Failure::Refused(code, _)) => (code == "TOO_BUSY").then_some(()),
         Err(Failure::Broken(why)) => panic!("{why}"),
         Ok(_) => None,
     });

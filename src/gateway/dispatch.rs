@@ -203,7 +203,7 @@ impl Gateway {
             };
             match found.get(task::status) {
                 // The operation goes on without us; the next start finds it.
-                "pending" if self.stop.is_cancelled() => return Err(codes::INTERNAL_ERROR("the server is stopping")),
+                "pending" if self.is_leaving() => return Err(codes::INTERNAL_ERROR("the server is stopping")),
                 "pending" => self.woken(&waiter).await,
                 "success" => return Ok(unfragment(message.result, found.get(task::result))),
                 _ => return Err(error_of(found.get(task::error_info))),

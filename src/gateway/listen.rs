@@ -1,6 +1,11 @@
 //! Listeners: TCP, TLS, a Unix socket. Each connection says who its peer is;
 //! everything behind is the same.
 
+<<<<<<< HEAD
+=======
+use super::Peer;
+use super::gone::Served;
+>>>>>>> b46849e (gateway: what was read in full is done, whatever becomes of its connection)
 use super::identity::Identity;
 use super::{Gateway, Peer, access};
 use anyhow::Context;
@@ -164,18 +169,19 @@ impl Listener {
 impl Connections {
     /// Serves one peer until it hangs up.
     pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer) {
-        let (router, gateway) = (self.router, self.gateway);
+        let (router, gateway, tasks) = (self.router, self.gateway, self.tasks);
         let service = service_fn(move |mut request: Request<Incoming>| {
             let turned_away = peer.unencrypted && gateway.wants_encryption();
             request.extensions_mut().insert(peer.clone());
             let router = router.clone();
-            async move {
+            let serving = async move {
                 if turned_away {
                     return Ok(access::unencrypted());
                 }
                 let answered = router.oneshot(request.map(Body::new)).await;
                 Ok::<_, Infallible>(answered.unwrap_or_else(|never| match never {}))
-            }
+            };
+            Served::new(serving, tasks.clone())
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -1,7 +1,7 @@
 //! The gateway: from connections to answers. It finds the message, checks the
 //! arguments, asks who calls and whether they may, and hands mutations to the
 //! writer; a client that hangs up can lose its answer, never half of its
-//! change.
+//! change: what was read in full goes on without it ([`gone`]).
 //!
 //! ```text
 //!   listen ─▶ http ─▶ wire ─▶ dispatch ─┬─ a read: from one view
@@ -18,6 +18,7 @@ pub mod audit;
 pub mod blob;
 pub mod dispatch;
 pub mod events;
+pub mod gone;
 pub mod http;
 pub mod identity;
 pub mod journal;

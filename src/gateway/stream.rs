@@ -4,6 +4,7 @@
 use super::Gateway;
 use super::answer::{Answer, Told};
 use super::dispatch::{Caller, Noted};
+use super::gone::{gone, is_gone};
 use super::places::Held;
 use crate::command::{Call, Draft, Intent};
 use crate::error::{ApiError, codes};
@@ -72,7 +73,7 @@ impl Gateway {
             self.still_valid(caller)?;
             let changed = since(sight.read(), &subscription, token)?;
             let now = Instant::now();
-            let due = now >= until || self.stop.is_cancelled();
+            let due = now >= until || self.is_leaving();
             if due || (!changed.is_empty() && now >= collected) {
                 let token = Token::of(&sight.view).to_string();
                 return Ok(Answer::Batch { sight, changed, token });
@@ -103,11 +104,17 @@ impl Gateway {
         }
     }
 
+    /// Whether nobody waits any more: the server stops, or the client is gone.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.stop.is_cancelled() || is_gone()
+    }
+
     /// Waits for something to happen, the server's stop included.
     pub(super) async fn woken(&self, waiter: &Waiter) {
         tokio::select! {
             () = waiter.woken() => {}
             () = self.stop.cancelled() => {}
+            () = gone() => {}
         }
     }
 
@@ -159,7 +166,7 @@ impl Gateway {
             if let Some(answer) = self.next_events(caller)? {
                 return Ok(answer);
             }
-            if self.stop.is_cancelled() {
+            if self.is_leaving() {
                 return Ok(Answer::Events(self.sight(caller), Vec::new()));
             }
             self.woken(&waiter).await;
@@ -220,7 +227,7 @@ pub(super) struct Wait {
 impl Wait {
     /// Whether the time is over, or the server stops: what is there now is the answer.
     pub fn is_over(&self) -> bool {
-        Instant::now() >= self.until || self.gateway.stop.is_cancelled()
+        Instant::now() >= self.until || self.gateway.is_leaving()
     }
 
     /// Waits until something may have happened, at most until the time is over.
