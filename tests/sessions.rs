@@ -71,8 +71,9 @@ fn a_broken_connection_ends_neither_the_session_nor_what_was_accepted() {
 #[test]
 fn an_operation_goes_on_without_its_caller() {
     let mut site = Site::start();
-    let srs = site.call("SR.get_all", &[]);
-    let sr = srs.as_array().expect("repositories")[0].clone();
+    let srs = site.call("SR.get_all_records", &[]);
+    let mut srs = srs.as_object().expect("repositories").iter();
+    let (sr, _) = srs.find(|(_, record)| record["content_type"] == "user").expect("one for disks");
     let record = json!({"SR": sr, "name_label": "made", "virtual_size": 1 << 30, "type": "user", "sharable": false,
         "read_only": false, "other_config": {}});
     site.send_and_hang_up("VDI.create", &[record], |whole| whole);
