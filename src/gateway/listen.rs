@@ -1,11 +1,7 @@
 //! Listeners: TCP, TLS, a Unix socket. Each connection says who its peer is;
 //! everything behind is the same.
 
-<<<<<<< HEAD
-=======
-use super::Peer;
 use super::gone::Served;
->>>>>>> b46849e (gateway: what was read in full is done, whatever becomes of its connection)
 use super::identity::Identity;
 use super::{Gateway, Peer, access};
 use anyhow::Context;

@@ -96,13 +96,13 @@ async fn a_cancelled_task_that_nobody_ends_is_ended_by_the_server() {
     let (silent, prompt) = (created(&server).await, created(&server).await);
     ask(&server, "task.set_progress", &[silent.clone(), json!(0.4)]).await;
     for task in [&silent, &prompt] {
-        ask(&server, "task.cancel", &[task.clone()]).await;
+        ask(&server, "task.cancel", std::slice::from_ref(task)).await;
     }
     pass(&server, 50).await;
-    assert_eq!(ask(&server, "task.get_status", &[silent.clone()]).await, "pending", "its client has time");
+    assert_eq!(ask(&server, "task.get_status", std::slice::from_ref(&silent)).await, "pending", "its client has time");
     ask(&server, "task.set_status", &[prompt.clone(), json!("success")]).await;
     pass(&server, 15).await;
-    let ended = ask(&server, "task.get_record", &[silent.clone()]).await;
+    let ended = ask(&server, "task.get_record", std::slice::from_ref(&silent)).await;
     assert_eq!((&ended["status"], &ended["progress"]), (&json!("cancelled"), &json!(1.0)));
     assert_eq!((&ended["progress_at_end"], &ended["error_info"]), (&json!(0.4), &json!(["TASK_CANCELLED", silent])));
     assert_eq!(ask(&server, "task.get_status", &[prompt]).await, "success", "what came first counts");
@@ -116,19 +116,19 @@ async fn an_operation_that_nobody_is_heard_of_is_ended_and_its_locks_are_release
     let templates = vms.as_array().expect("machines");
     let mut machine = Json::Null;
     for vm in templates {
-        if ask(&server, "VM.get_is_a_template", &[vm.clone()]).await == json!(true) {
+        if ask(&server, "VM.get_is_a_template", std::slice::from_ref(vm)).await == json!(true) {
             machine = vm.clone();
         }
     }
     let clone = ask(&server, "Async.VM.clone", &[machine.clone(), json!("copy")]).await;
-    assert_eq!(ask(&server, "task.get_status", &[clone.clone()]).await, "pending", "nobody carries it out");
+    assert_eq!(ask(&server, "task.get_status", std::slice::from_ref(&clone)).await, "pending", "nobody carries it out");
     let held = ask(&server, "VM.get_current_operations", &[machine.clone()]).await;
     assert_eq!(held.as_object().expect("a map").len(), 1);
     pass(&server, 1_000).await;
     let reference = Ref::parse(clone.as_str().expect("a reference")).expect("one");
     server.own(Box::new(move |draft| xenledger::command::operation::progress(draft, reference, 0.5))).await;
     pass(&server, 1_000).await;
-    assert_eq!(ask(&server, "task.get_status", &[clone.clone()]).await, "pending", "it came further");
+    assert_eq!(ask(&server, "task.get_status", std::slice::from_ref(&clone)).await, "pending", "it came further");
     pass(&server, 300).await;
     let ended = ask(&server, "task.get_record", &[clone]).await;
     assert_eq!((&ended["status"], &ended["progress_at_end"]), (&json!("failure"), &json!(0.5)));
@@ -143,7 +143,7 @@ async fn an_end_is_told_in_one_event() {
     let own = ask(&server, "subscription.create", &[json!({"classes": ["task"]})]).await;
     let mine = created(&server).await;
     ask(&server, "task.set_progress", &[mine.clone(), json!(1.0)]).await;
-    assert_eq!(ask(&server, "task.get_progress", &[mine.clone()]).await, json!(0.99), "it has not ended");
+    assert_eq!(ask(&server, "task.get_progress", std::slice::from_ref(&mine)).await, json!(0.99), "it has not ended");
     ask(&server, "task.set_progress", &[mine.clone(), json!(0.5)]).await;
     ask(&server, "task.set_error_info", &[mine.clone(), json!(["SR_FULL", "1", "0"])]).await;
     ask(&server, "task.set_status", &[mine.clone(), json!("failure")]).await;
