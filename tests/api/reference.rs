@@ -6,7 +6,7 @@ use crate::arguments::Dice;
 use crate::server::Server;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-use xenledger::model::{ClassId, SR, VBD, VDI, VIF, VM, network};
+use xenledger::model::{ClassId, PIF, SR, VBD, VDI, VIF, VM, host, network};
 use xenledger::value::{Ref, Value};
 use xenledger::views::{Object, View, check};
 
@@ -34,6 +34,8 @@ struct Machine {
 struct Disk {
     name: String,
     size: i64,
+    /// The repository that it is in.
+    sr: Ref,
 }
 
 /// A disk or an interface of a machine: whose, of what, where, and whether it is attached.
@@ -63,6 +65,9 @@ struct Run {
     /// What was there before.
     template: Ref,
     sr: Ref,
+    /// Another repository, and the host's answer to who may send machines to it.
+    shelf: Ref,
+    dest: Json,
     others: BTreeSet<Ref>,
     done: BTreeMap<&'static str, usize>,
     last: String,
@@ -86,7 +91,16 @@ impl Run {
         let networks = view.all::<network>().map(|network| network.reference);
         let others = vms.chain(disks).chain(networks).collect();
         let (done, last) = (BTreeMap::new(), String::new());
-        Run { server, dice: Dice(seed), plain: Plain::default(), template, sr, others, done, last }
+        let here = view.all::<host>().next().expect("a host").reference.to_string();
+        let plain = Plain::default();
+        let (shelf, dest) = (Ref::NULL, Json::Null);
+        let mut run = Run { server, dice: Dice(seed), plain, template, sr, shelf, dest, others, done, last };
+        let made = json!([here, {"location": "/srv/more"}, 0, "more", "", "file", "user", false, {}]);
+        run.shelf = reference(&run.call("SR.create", made).await);
+        let pif = view.all::<PIF>().find(|pif| pif.get(PIF::currently_attached)).expect("an interface that is up");
+        let lan = pif.get(PIF::network).to_string();
+        run.dest = run.call("host.migrate_receive", json!([here, lan, {}])).await;
+        run
     }
 
     /// A call that must be accepted.
@@ -115,7 +129,8 @@ impl Run {
 
     /// One random call, if there is something to call it on.
     async fn step(&mut self) -> Option<()> {
-        match self.dice.below(28) {
+        match self.dice.below(29) {
+            28 => self.send().await,
             0 | 1 => self.clone_or_create().await,
             2 => self.snapshot().await,
             3 => self.destroy().await,
@@ -174,6 +189,30 @@ impl Run {
         for device in of_source(&self.plain.vifs) {
             let twin = twin(&view, ClassId::VIF, view.far(VM::VIFs, made), VIF::device.index, &device.place);
             self.plain.vifs.insert(twin, Device { vm: made, attached: false, ..device });
+        }
+        Some(())
+    }
+
+    /// A machine takes some of its disks to the other repository, whether or not it runs.
+    async fn send(&mut self) -> Option<()> {
+        let vm = self.machine(|machine| !machine.snapshot && machine.power != "Suspended")?;
+        let own: Vec<(Ref, Ref)> =
+            self.plain.vbds.iter().filter(|(_, vbd)| vbd.vm == vm).map(|(at, vbd)| (*at, vbd.of)).collect();
+        let going: Vec<(Ref, Ref)> = own.into_iter().filter(|_| self.dice.percent(70)).collect();
+        let elsewhere = |disk: &Disk| if disk.sr == self.sr { self.shelf } else { self.sr };
+        let to: BTreeMap<Ref, Ref> =
+            going.iter().map(|(_, disk)| (*disk, elsewhere(&self.plain.disks[disk]))).collect();
+        let map: serde_json::Map<String, Json> =
+            to.iter().map(|(disk, sr)| (disk.to_string(), json!(sr.to_string()))).collect();
+        let params = json!([vm.to_string(), self.dest, true, map, {}, {}, {}, {}]);
+        let sent = self.call("VM.migrate_send", params).await;
+        assert_eq!(reference(&sent), vm, "it is the same machine");
+        let view = self.server.view();
+        for (vbd, old) in going {
+            let new = view.find::<VBD>(vbd).expect("it stays").get(VBD::VDI);
+            let disk = self.plain.disks.remove(&old)?;
+            self.plain.disks.insert(new, Disk { sr: to[&old], ..disk });
+            self.plain.vbds.get_mut(&vbd)?.of = new;
         }
         Some(())
     }
@@ -256,7 +295,7 @@ impl Run {
             let record = json!({"name_label": name, "SR": self.sr.to_string(), "virtual_size": size, "type": "user",
                 "sharable": false, "read_only": false, "other_config": {}});
             let made = reference(&self.call("VDI.create", json!([record])).await);
-            self.plain.disks.insert(made, Disk { name, size });
+            self.plain.disks.insert(made, Disk { name, size, sr: self.sr });
             return Some(());
         }
         let disks = self.plain.disks.clone();
@@ -381,7 +420,7 @@ impl Run {
                 "suspend" => seen.memories += 1,
                 _ => {
                     let (name, size) = (disk.get(VDI::name_label).to_string(), disk.get(VDI::virtual_size));
-                    seen.disks.insert(disk.reference, Disk { name, size });
+                    seen.disks.insert(disk.reference, Disk { name, size, sr: disk.get(VDI::SR) });
                 }
             }
         }
