@@ -25,7 +25,7 @@ def disks_come_and_go(house):
     guest.says("^GUEST-WROTE")
     x.VBD.unplug(vbd)
     house.agrees()
-    file = house.run("find /data/disks -name '%s*'" % x.VDI.get_uuid(vdi))
+    file = house.run("find /data/data/disks -name '%s*'" % x.VDI.get_uuid(vdi))
     assert house.run("head -c 16 " + file) == "WRITTEN-BY-GUEST"
     x.VBD.set_mode(vbd, "RO")
     x.VBD.plug(vbd)

@@ -56,7 +56,7 @@ class House:
     def start(self):
         """Starts the server, and logs in. Its log goes on in /data/server.log."""
         self.run(
-            "cd /data; export XENLEDGER_ROOT_PASSWORD='%s' RUST_LOG=info,xenledger::driver=debug;"
+            "cd /data; export XENLEDGER_ROOT_PASSWORD='%s' RUST_LOG=info;"
             "setsid xenledger serve --driver %s --data %s --listen 0.0.0.0:8080 --unix /run/xenledger/socket"
             " >>/data/server.log 2>&1 </dev/null & echo $! >/data/server.pid" % (PASSWORD, self.driver, DATA)
         )
@@ -245,7 +245,7 @@ class Guest:
         )
         if mark:
             uuid = x.VDI.get_uuid(vdi)
-            find = "file=$(find /data/disks -name '%s*' | grep .)" % uuid
+            find = "file=$(find /data/data/disks -name '%s*' | grep .)" % uuid
             self.house.run("%s && printf %s | dd conv=notrunc of=$file 2>&1" % (find, mark))
         vbd = x.VBD.create(
             {
@@ -286,7 +286,7 @@ class Guest:
 
     def said(self):
         """How much it has said: where to look on from."""
-        return int(self.house.run("wc -c <%s 2>/dev/null || echo 0" % self.console))
+        return int(self.house.run("cat %s 2>/dev/null | wc -c" % self.console))
 
     def says(self, pattern, since=0, seconds_max=ANSWER_SECONDS_MAX):
         """Waits until it says something; the first line that matches."""

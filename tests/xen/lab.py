@@ -17,7 +17,7 @@ import urllib.request
 
 MEMORY_MIB = 4096
 DOM0_MIB = 1024
-DISK = "6G"  # sparse
+DISK = "24G"  # sparse
 BOOT_SECONDS_MAX = 300
 SCRIPT_SECONDS_MAX = 180
 # SMAP has to be off: before version 9.1 QEMU checks it on dom0's way back to its own programs. SVM and NPT are what PVH

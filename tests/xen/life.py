@@ -2,6 +2,7 @@
 
 from harness import case
 from house import MIB, Guest
+from sdk import failure
 
 
 @case
@@ -102,7 +103,7 @@ def a_start_that_cannot_be_is_refused_and_leaves_nothing(house):
     house.agrees()
     x.VM.set_PV_kernel(guest.ref, "/boot/guest/vmlinuz")
     x.VM.set_memory_limits(guest.ref, str(64 * MIB), str(1 << 40), str(1 << 40), str(1 << 40))
-    status, error = house.done(x.Async.VM.start(guest.ref, False, False))
-    assert status == "failure" and error[0] in ("HOST_NOT_ENOUGH_FREE_MEMORY", "NO_HOSTS_AVAILABLE"), (status, error)
+    error = failure(x.VM.start, guest.ref, False, False)
+    assert error[0] in ("HOST_NOT_ENOUGH_FREE_MEMORY", "NO_HOSTS_AVAILABLE"), error
     house.agrees()
     guest.remove()

@@ -56,7 +56,7 @@ def the_server_takes_little_time_of_its_own(house):
         began, ended = began["time"], ended["time"]
         lines = house.run("tail -n 1000 /data/server.log").splitlines()
         lines = [line for line in lines if began < line[: len(began)] < ended]
-        xl = [line[: len(began)] for line in lines if re.search("xl (begins|ended)", line)]
+        xl = [line[: len(began)] for line in lines if re.search("xl (begun|ended)", line)]
         assert len(xl) >= 2, "the server's log says nothing of xl: %s" % lines
         own.append((seconds(began, xl[0]) + seconds(xl[-1], ended)) * 1000)
         whole.append(seconds(began, ended) * 1000)
