@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use xenledger::event::Kind;
+use xenledger::log::archive::Archive;
 use xenledger::log::memory::{Injected, MemoryLog};
 use xenledger::log::sqlite::{LogReader, SqliteLog};
 use xenledger::log::{Appended, Head, Port, Row, Sealed, VaultChanges, hash};
@@ -198,6 +199,35 @@ async fn a_lineage_row_may_jump(storage: impl Storage) {
     assert_eq!(positions, [1, 2, 3, 1000, 1001]);
 }
 
+/// Rows go once they are sealed, the oldest first, and never the newest; a writer that lost the log removes nothing.
+async fn archived_rows_may_go(storage: impl Storage) {
+    let mut log = storage.port().await;
+    let (term, head) = log.open().await.expect("open");
+    let batch = rows(term, &head, 10);
+    done(log.append(term, 0, batch.clone(), VaultChanges::default()).await);
+    assert_eq!(log.trim(term, 99, 99).await.expect("nothing is sealed"), 0);
+    let archive = |last: u64| Archive {
+        first: 1,
+        last,
+        rows: last,
+        hash: batch[last as usize - 1].hash,
+        file: format!("{last}"),
+        digest: [1; 32],
+        state: [2; 32],
+    };
+    log.seal(term, archive(6)).await.expect("sealed");
+    log.seal(term, archive(6)).await.expect("twice is once");
+    assert_eq!(log.trim(term, 5, 2).await.expect("trimmed"), 2);
+    assert_eq!(log.trim(term, 5, 99).await.expect("trimmed"), 3);
+    assert_eq!(log.trim(term, 99, 99).await.expect("trimmed"), 1, "as far as it is sealed");
+    assert_eq!(log.read(6, 99).await.expect("read"), batch[6..]);
+    let (newer, _) = storage.port().await.open().await.expect("the other takes the log");
+    log.seal(term, Archive { first: 7, ..archive(9) }).await.expect_err("fenced off");
+    assert_eq!(log.trim(term, 99, 99).await.expect("fenced off"), 0);
+    let more = rows(newer, &end(&batch), 1);
+    done(storage.port().await.append(newer, 10, more, VaultChanges::default()).await);
+}
+
 macro_rules! suite {
     ($storage:ident: $($test:ident)*) => {
         mod $storage {
@@ -219,8 +249,8 @@ async fn memory() -> MemoryLog {
     MemoryLog::new()
 }
 
-suite!(sqlite: rows_come_back the_later_writer_wins all_or_none the_vault_follows_the_rows a_lineage_row_may_jump);
-suite!(memory: rows_come_back the_later_writer_wins all_or_none the_vault_follows_the_rows a_lineage_row_may_jump);
+suite!(sqlite: rows_come_back the_later_writer_wins all_or_none the_vault_follows_the_rows a_lineage_row_may_jump archived_rows_may_go);
+suite!(memory: rows_come_back the_later_writer_wins all_or_none the_vault_follows_the_rows a_lineage_row_may_jump archived_rows_may_go);
 
 #[tokio::test]
 async fn every_outcome_can_be_injected() {

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub mod archive;
 pub mod arguments;
 pub mod call;
 pub mod changes;
@@ -10,6 +11,7 @@ pub mod model;
 pub mod past;
 pub mod reference;
 pub mod render;
+pub mod seals;
 pub mod serve;
 pub mod serve_past;
 pub mod show;
@@ -60,6 +62,8 @@ pub enum LogCommand {
     Diff(past::DiffArgs),
     /// Sign the log's head.
     Checkpoint(checkpoint::CheckpointArgs),
+    /// List the archives of the log, or seal more of it while no server runs.
+    Archive(archive::ArchiveArgs),
     /// Write the views as they were at a moment, as JSON or as an SQLite file.
     Replay(past::ReplayArgs),
 }
@@ -79,6 +83,7 @@ impl Command {
             Command::Log(LogCommand::History(args)) => past::object_history(args).await,
             Command::Log(LogCommand::Diff(args)) => past::differences(args).await,
             Command::Log(LogCommand::Checkpoint(args)) => checkpoint::run(args).await,
+            Command::Log(LogCommand::Archive(args)) => archive::run(args).await,
             Command::Log(LogCommand::Replay(args)) => past::replay(args).await,
             Command::Model(args) => model::run(args).await,
         }

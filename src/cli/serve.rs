@@ -1,6 +1,7 @@
 //! `xenledger serve`: starts the parts in the order of the data's way, and
 //! stops them in the opposite one.
 
+use super::archive::ArchivingArgs;
 use crate::auth::token::Tokens;
 use crate::auth::{Accounts, password};
 use crate::command::bootstrap::{self, HostFacts, Storage};
@@ -15,6 +16,7 @@ use crate::gateway::identity::Identity;
 use crate::gateway::listen::{Connections, Endpoint, Listener};
 use crate::gateway::local::Wish;
 use crate::log::Port;
+use crate::log::archive::keeper::Keeper;
 use crate::log::notary::{self, Notary};
 use crate::log::signed::{self, Signer};
 use crate::log::sqlite::{LogReader, SqliteLog};
@@ -87,6 +89,8 @@ pub struct ServeArgs {
     /// Where the newest checkpoint is left; better on another machine's disk. Without, in the data folder.
     #[arg(long, value_name = "FILE")]
     pub checkpoint_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub archives: ArchivingArgs,
     /// How the server's own log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -112,6 +116,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut log = SqliteLog::open(&args.data).await?;
     let (term, _) = log.open().await?;
+    let archives = log.archive_in(args.archives.archive.as_deref()).await?;
     let reader = log.reader();
     let (mut view, restored) = restore(&reader, &args.data, restore::told()).await?;
     tracing::info!(position = view.position, folded = restored.folded, "the view is there");
@@ -145,6 +150,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     let pushing = tokio::spawn(push.clone().run());
     reconcile(driver.clone(), &ledger, &subscribers, published, &stop)?;
+    let keeper = Keeper::new(ledger.clone(), reader.clone(), archives, args.archives.rules());
+    tokio::spawn(keeper.run(stop.clone()));
     let closing = ledger.clone();
     let signer = notary(&args, &ledger, &stop)?;
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);

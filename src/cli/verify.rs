@@ -3,6 +3,7 @@
 //! Reads the log from its first row, whether a server is writing to it or not,
 //! and folds it. Exits with 1 and the exact row when something is wrong.
 
+use super::seals::Seals;
 use crate::event::Event;
 use crate::log::verify::{Broken, Chain, Fault, Verified, verify};
 use crate::log::{Head, Row, signed, sqlite::LogReader};
@@ -99,6 +100,7 @@ struct Walk {
     checkpoint: Option<Head>,
     /// Whether its row was met.
     proved: bool,
+    seals: Seals,
 }
 
 impl Walk {
@@ -107,6 +109,7 @@ impl Walk {
         replay(&mut self.view, event);
         self.view.hash = row.hash;
         self.prove()?;
+        self.seals.step(&self.view, event)?;
         self.compare()
     }
 
@@ -141,7 +144,8 @@ impl Walk {
 
 /// Walks the log from the first row to its present end.
 async fn walk(reader: &LogReader, store: Store, checkpoint: Option<Head>, bar: &ProgressBar) -> Result<Report, Broken> {
-    let mut walk = Walk { view: View::default(), store, checkpoint, proved: false };
+    let seals = Seals::of(reader.archives().await?);
+    let mut walk = Walk { view: View::default(), store, checkpoint, proved: false, seals };
     let nothing_written = matches!(&walk.store, Store::There(stored) if stored.mark.position == 0);
     if nothing_written {
         walk.store = Store::None("nothing was written to it yet".into());
@@ -159,13 +163,16 @@ async fn walk(reader: &LogReader, store: Store, checkpoint: Option<Head>, bar: &
         return Err(wrong(format!("{FILE} is at position {}, which is not in the log", stored.mark.position)));
     }
     check::invariants(&walk.view).map_err(wrong)?;
-    Ok(Report { verified, walk })
+    let archived = walk.seals.end().await?;
+    Ok(Report { verified, walk, archived })
 }
 
 /// All is well: with these figures.
 struct Report {
     verified: Verified,
     walk: Walk,
+    /// Archives, and the rows in them.
+    archived: (usize, u64),
 }
 
 impl Report {
@@ -180,6 +187,10 @@ impl Report {
             Store::None(why) => format!("not compared: {why}"),
             Store::There(_) => String::new(),
         };
+        let archived = match self.archived {
+            (0, _) => "nothing".to_string(),
+            (files, rows) => format!("{rows} rows in {files} files, each as it was sealed"),
+        };
         let signed = match self.walk.checkpoint {
             Some(signed) => format!("signed   the row at position {} is the one of the checkpoint\n", signed.position),
             None => String::new(),
@@ -190,6 +201,7 @@ impl Report {
              state    {}\n\
              objects  {}, no reference leads nowhere\n\
              store    {store}\n\
+             archived {archived}\n\
              {signed}\
              all is well\n",
             head.position,
@@ -216,6 +228,8 @@ impl Report {
             "state_hash": hex(&self.walk.view.state_hash()),
             "objects": self.objects(),
             "store": store,
+            "archives": self.archived.0,
+            "archived_rows": self.archived.1,
             "checkpoint": self.walk.checkpoint.map(|signed| signed.position),
         })
     }

@@ -14,10 +14,20 @@ pub fn of_row(previous: &Hash, row: &Row) -> Hash {
     let mut sha = Sha256::new();
     sha.update(DOMAIN);
     sha.update(previous);
-    let mut column = |bytes: &[u8]| {
+    each_column(row, |bytes| {
         sha.update((bytes.len() as u32).to_be_bytes());
         sha.update(bytes);
-    };
+    });
+    sha.finalize().into()
+}
+
+/// The hash of a row whose columns are there as they are hashed, each with its length.
+pub(super) fn of_columns(previous: &Hash, columns: &[u8]) -> Hash {
+    Sha256::new().chain_update(DOMAIN).chain_update(previous).chain_update(columns).finalize().into()
+}
+
+/// Every column before the hash, in the order in which they are hashed.
+pub(super) fn each_column(row: &Row, mut column: impl FnMut(&[u8])) {
     column(row.kind.name().as_bytes());
     column(&row.lineage.to_be_bytes());
     column(&row.term.to_be_bytes());
@@ -29,5 +39,4 @@ pub fn of_row(previous: &Hash, row: &Row) -> Hash {
     column(row.request.as_bytes());
     column(&row.cause.to_be_bytes());
     column(row.payload.as_bytes());
-    sha.finalize().into()
 }

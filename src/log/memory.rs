@@ -4,6 +4,7 @@
 //! It keeps the same rules as storage on disk, since one suite runs on both.
 //! It is gone with its last port.
 
+use super::archive::Archive;
 use super::vault::{Reading, Secrets};
 use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges, hash};
 use crate::event::Kind;
@@ -40,6 +41,7 @@ struct State {
     before: Option<Head>,
     rows: Vec<Row>,
     vault: BTreeMap<Ref, Sealed>,
+    archives: Vec<Archive>,
     injected: VecDeque<Injected>,
     broken: Option<Injected>,
     failing_heads: u32,
@@ -67,6 +69,11 @@ impl MemoryLog {
         let state = self.state();
         let end = state.rows.partition_point(|row| row.position < before);
         state.rows[..end].iter().rev().take(limit).cloned().collect()
+    }
+
+    /// The newest range that was sealed.
+    pub(super) fn archived(&self) -> Option<Archive> {
+        self.state().archives.last().cloned()
     }
 
     /// Makes the next append that no earlier call spoke for end so.
@@ -184,5 +191,28 @@ impl Port for MemoryLog {
 
     async fn secret(&mut self, id: Ref) -> Result<Option<Sealed>, StorageError> {
         Ok(self.state().vault.get(&id).cloned())
+    }
+
+    async fn seal(&mut self, term: u64, archive: Archive) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if term != state.term {
+            return Err(StorageError("another writer has the log".into()));
+        }
+        if state.archives.last().is_none_or(|newest| newest.last < archive.last) {
+            state.archives.push(archive);
+        }
+        Ok(())
+    }
+
+    async fn trim(&mut self, term: u64, to: u64, limit: usize) -> Result<usize, StorageError> {
+        let mut state = self.state();
+        if term != state.term {
+            return Ok(0);
+        }
+        let to = state.archives.last().map_or(0, |newest| newest.last.min(to));
+        let newest = state.rows.len().saturating_sub(1);
+        let gone = state.rows.partition_point(|row| row.position <= to).min(limit).min(newest);
+        state.rows.drain(..gone);
+        Ok(gone)
     }
 }

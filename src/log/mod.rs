@@ -12,6 +12,7 @@
 //!                                         Unknown     may be there: reopen, read the head
 //! ```
 
+pub mod archive;
 pub mod folder;
 pub mod hash;
 pub mod memory;
@@ -25,6 +26,7 @@ pub mod writer;
 
 use crate::event::{Body, Event, Kind, Unreadable};
 use crate::value::Micros;
+use archive::Archive;
 use std::sync::Arc;
 
 /// The hash of a row: SHA-256 over the one before it and all its columns.
@@ -148,4 +150,10 @@ pub trait Port: Send + 'static {
 
     /// A secret by its id; `None` once it was erased.
     fn secret(&mut self, id: crate::value::Ref) -> impl Future<Output = Result<Option<Sealed>, StorageError>> + Send;
+
+    /// Notes that a range is in an archive file, whose `seal` row is durable: its rows may go from here. Twice is once.
+    fn seal(&mut self, term: u64, archive: Archive) -> impl Future<Output = Result<(), StorageError>> + Send;
+
+    /// Deletes archived rows up to and with `to`, the oldest first, at most `limit`; says how many went.
+    fn trim(&mut self, term: u64, to: u64, limit: usize) -> impl Future<Output = Result<usize, StorageError>> + Send;
 }

@@ -3,6 +3,7 @@
 //! [`Rows`] is all that they see of storage, so that they work on a log in
 //! memory too. Must never know what an event means.
 
+use super::archive::Archive;
 use super::memory::MemoryLog;
 use super::sqlite::LogReader;
 use super::{Head, Port, Row, StorageError};
@@ -25,6 +26,9 @@ pub trait Rows: Send + Sync + 'static {
 
     /// Where the log ends.
     fn end(&self) -> Reading<'_, Head>;
+
+    /// The newest range that is archived.
+    fn archived(&self) -> Reading<'_, Option<Archive>>;
 }
 
 impl Rows for LogReader {
@@ -38,6 +42,10 @@ impl Rows for LogReader {
 
     fn end(&self) -> Reading<'_, Head> {
         Box::pin(self.head())
+    }
+
+    fn archived(&self) -> Reading<'_, Option<Archive>> {
+        Box::pin(LogReader::archived(self))
     }
 }
 
@@ -55,6 +63,11 @@ impl Rows for MemoryLog {
     fn end(&self) -> Reading<'_, Head> {
         let mut port = self.another();
         Box::pin(async move { port.head().await })
+    }
+
+    fn archived(&self) -> Reading<'_, Option<Archive>> {
+        let newest = MemoryLog::archived(self);
+        Box::pin(async move { Ok(newest) })
     }
 }
 

@@ -14,9 +14,11 @@ mod checkpoint;
 mod insert;
 mod migrations;
 mod reader;
+mod sealed;
 
 pub use reader::{BadRow, LogReader, PAGE_ROWS_MAX};
 
+use super::archive::Archive;
 use super::folder::Folder;
 use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges};
 use crate::value::Ref;
@@ -64,6 +66,12 @@ impl SqliteLog {
         let checkpoints = Checkpoints::start(connect(&file).await?);
         let reader = LogReader::of(&file);
         Ok(SqliteLog { folder, connection: Some(connection), unsettled: false, reader, checkpoints })
+    }
+
+    /// Keeps archive files in that folder from now on, or where they were; says which one it is.
+    pub async fn archive_in(&mut self, folder: Option<&Path>) -> Result<PathBuf, StorageError> {
+        let data = self.folder.path().to_path_buf();
+        sealed::keep_in(self.connected().await?, &data, folder).await
     }
 
     /// A handle for everybody but the writer.
@@ -133,6 +141,16 @@ impl Port for SqliteLog {
 
     async fn secret(&mut self, id: Ref) -> Result<Option<Sealed>, StorageError> {
         self.reader.secret(id).await
+    }
+
+    async fn seal(&mut self, term: u64, archive: Archive) -> Result<(), StorageError> {
+        sealed::note(self.connected().await?, term, &archive).await
+    }
+
+    async fn trim(&mut self, term: u64, to: u64, limit: usize) -> Result<usize, StorageError> {
+        let gone = sealed::trim(self.connected().await?, term, to, limit).await?;
+        self.checkpoints.written(gone * ROW_OVERHEAD);
+        Ok(gone)
     }
 }
 

@@ -19,6 +19,7 @@
 //! Must never wait for a reader, hash a password, or talk to the hypervisor.
 
 mod answers;
+mod archiving;
 pub mod lanes;
 mod ledger;
 mod refusals;
@@ -173,17 +174,21 @@ impl<P: Port> Writer<P> {
                 () = self.jobs.ready() => true,
                 () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => false,
             };
-            let mut now = Vec::new();
+            let (mut now, mut archiving) = (Vec::new(), Vec::new());
             for job in if came { self.gather().await } else { Vec::new() } {
                 match job {
                     Job::Command(submission) if submission.rides => self.riding.push(submission),
                     Job::Command(submission) => now.push(submission),
                     Job::Refusal(refusal) => self.ride(refusal),
+                    Job::Archiving(wanted) => archiving.push(wanted),
                 }
             }
             let closed = self.jobs.is_closed() && self.jobs.waiting() == 0;
             let due = !came || closed || self.riding.len() >= BATCH_MAX;
             self.work(now, due).await;
+            for wanted in archiving {
+                self.archive(wanted).await;
+            }
             if closed {
                 return self.end();
             }

@@ -9,7 +9,10 @@ use std::path::Path;
 
 /// The files of `migrations/`: number, name, text. The library's macro would read the folder by itself, and have SQLite
 /// compiled a second time for it.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "log", include_str!("../../../migrations/0001_log.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "log", include_str!("../../../migrations/0001_log.sql")),
+    (2, "archives", include_str!("../../../migrations/0002_archives.sql")),
+];
 
 /// Brings the database to the newest form.
 pub async fn run(connection: &mut SqliteConnection, data: &Path) -> Result<(), StorageError> {

@@ -1,13 +1,17 @@
 //! Reading the log beside its writer, in short, paged transactions.
 
+use super::super::archive::{
+    Archive, shelf,
+    shelf::{Shelf, Wanted},
+};
 use super::super::vault::{Reading, Secrets};
 use super::super::{Hash, Head, Row, Sealed, StorageError, hash};
-use super::{BUSY_TIMEOUT, file_of, storage};
+use super::{BUSY_TIMEOUT, file_of, sealed, storage};
 use crate::event::Kind;
 use crate::value::Ref;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions, Row as _, Sqlite};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -24,6 +28,8 @@ const ROWS_AHEAD: usize = 256;
 #[derive(Clone)]
 pub struct LogReader {
     pool: SqlitePool,
+    data: PathBuf,
+    shelf: Shelf,
 }
 
 impl LogReader {
@@ -42,7 +48,9 @@ impl LogReader {
             .busy_timeout(BUSY_TIMEOUT)
             .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
-        LogReader { pool: SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options) }
+        let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options);
+        let data = file.parent().unwrap_or(Path::new("")).to_path_buf();
+        LogReader { pool, data, shelf: Shelf::default() }
     }
 
     /// Rows behind `after`, in order: at most `limit`, and at most [`PAGE_ROWS_MAX`].
@@ -51,35 +59,85 @@ impl LogReader {
         rows.map(|row| row.map_err(|bad| StorageError(bad.to_string()))).collect()
     }
 
-    /// The same, saying for each row whether it can be read at all.
+    /// The same, saying for each row whether it can be read at all. Rows that are archived come from there; a page
+    /// ends where their file does.
     pub async fn rows(&self, after: u64, limit: usize) -> Result<Vec<Result<Row, BadRow>>, StorageError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
         let found = sqlx::query(
             "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
              FROM event WHERE position > ? ORDER BY position LIMIT ?",
         )
-        .bind(after as i64)
-        .bind(limit.min(PAGE_ROWS_MAX) as i64)
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(limit as i64)
         .fetch_all(&self.pool)
         .await
         .map_err(storage)?;
         let mut names = Names::default();
-        Ok(found.iter().map(|row| decode(row, &mut names)).collect())
+        let rows: Vec<_> = found.iter().map(|row| decode(row, &mut names)).collect();
+        match rows.first().map(shelf::position) {
+            // Looked for after the rows: what went from here meanwhile is there.
+            Some(first) if first > after + 1 => {
+                let archived = self.archived_behind(after, first, limit).await?;
+                Ok(archived.unwrap_or(rows))
+            }
+            _ => Ok(rows),
+        }
     }
 
-    /// Rows before `before`, newest first: at most `limit`, and at most [`PAGE_ROWS_MAX`].
+    /// Rows behind `after` that are archived, up to `end`, where rows are here.
+    async fn archived_behind(
+        &self,
+        after: u64,
+        end: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<Result<Row, BadRow>>>, StorageError> {
+        let Some((archive, path)) = sealed::behind(&self.pool, &self.data, after).await? else { return Ok(None) };
+        if archive.first >= end {
+            return Ok(None);
+        }
+        let frame = match self.shelf.frame(&path, &archive, Wanted::Behind(after)).await {
+            Ok(frame) => frame,
+            Err(error) => return Ok(Some(vec![Err(BadRow { position: after + 1, why: error.to_string() })])),
+        };
+        let begin = frame.partition_point(|row| shelf::position(row) <= after);
+        let page: Vec<_> = frame[begin..].iter().take(limit).cloned().collect();
+        Ok((!page.is_empty()).then_some(page))
+    }
+
+    /// Rows before `before`, newest first: at most `limit`, and at most [`PAGE_ROWS_MAX`]. Rows that are archived come
+    /// from there; a page ends where those here do.
     pub async fn read_back(&self, before: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
         let found = sqlx::query(
             "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
              FROM event WHERE position < ? ORDER BY position DESC LIMIT ?",
         )
         .bind(i64::try_from(before).unwrap_or(i64::MAX))
-        .bind(limit.min(PAGE_ROWS_MAX) as i64)
+        .bind(limit as i64)
         .fetch_all(&self.pool)
         .await
         .map_err(storage)?;
         let mut names = Names::default();
-        let rows = found.iter().map(|row| decode(row, &mut names));
-        rows.map(|row| row.map_err(|bad| StorageError(bad.to_string()))).collect()
+        let mut rows: Vec<_> = found.iter().map(|row| decode(row, &mut names)).collect();
+        if rows.is_empty()
+            && let Some((archive, path)) = sealed::before(&self.pool, &self.data, before).await?
+        {
+            let frame = self.shelf.frame(&path, &archive, Wanted::Before(before)).await?;
+            let end = frame.partition_point(|row| shelf::position(row) < before);
+            rows = frame[..end].iter().rev().take(limit).cloned().collect();
+        }
+        rows.into_iter().map(|row| row.map_err(|bad| StorageError(bad.to_string()))).collect()
+    }
+
+    /// The newest range that is archived.
+    pub async fn archived(&self) -> Result<Option<Archive>, StorageError> {
+        let newest = sealed::before(&self.pool, &self.data, u64::MAX).await?;
+        Ok(newest.map(|(archive, _)| archive))
+    }
+
+    /// All ranges that are archived, in order, and where their files are.
+    pub async fn archives(&self) -> Result<Vec<(Archive, PathBuf)>, StorageError> {
+        sealed::list(&self.pool, &self.data).await
     }
 
     /// Where the log ends.
@@ -124,7 +182,7 @@ struct Names {
 }
 
 /// A row that somebody damaged.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("row {position} of the log cannot be read: {why}")]
 pub struct BadRow {
     pub position: u64,

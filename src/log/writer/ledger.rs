@@ -1,6 +1,7 @@
 //! How the rest of the program sends commands to the writer, and reads what it
 //! published.
 
+use super::archiving::Archiving;
 use super::lanes::{Entrance, Exit, Refused, lanes};
 use super::{Refusal, Trouble, unwritten};
 use crate::command::Command;
@@ -37,6 +38,7 @@ pub struct Submission {
 pub enum Job {
     Command(Submission),
     Refusal(Refusal),
+    Archiving(Archiving),
 }
 
 /// How the rest of the program sends commands and reads the published view. Cheap to clone.

@@ -1,0 +1,277 @@
+//! The keeper: seals a range of the log when enough rows have come, and lets
+//! old rows go from the database. A caller of the one append path like any
+//! other.
+//!
+//! ```text
+//!   start ─▶ recover ─▶ enough rows? ─no─▶ too many kept? ─no─▶ wait
+//!                            │yes                │yes, a few at a time
+//!                            ▼                   ▼
+//!             write ─▶ tell (row of kind `seal`) ─▶ note ─▶ trim
+//! ```
+//!
+//! The state's hash in a seal is that of the published view, so a range ends
+//! where the view is. Who starts with a long log that was never sealed catches
+//! up in ranges of ordinary size, on a view of its own.
+
+use super::super::rows::{PAGE, Rows};
+use super::super::writer::Ledger;
+use super::super::{Hash, StorageError, hash};
+use super::file::{Packed, Packer, Unpacker, digest};
+use super::{Archive, MESSAGE, file_name, first_in, storage};
+use crate::command::{Command, Draft, Principal};
+use crate::event::Kind;
+use crate::value::Value;
+use crate::views::{View, replay};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often it looks whether there is something to do.
+const EVERY: Duration = Duration::from_secs(5);
+/// Rows that go from the database in one transaction: few, since mutations wait for it.
+const TRIM_ROWS: usize = 500;
+/// How long it rests between two of them.
+const TRIM_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is archived when.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Rows of an archive file; a file has up to twice as many. 0: none is made.
+    pub rows: u64,
+    /// The newest rows, which stay in the database though they are archived.
+    pub keep: u64,
+}
+
+/// See the module.
+pub struct Keeper {
+    ledger: Ledger,
+    rows: Box<dyn Rows>,
+    folder: PathBuf,
+    rules: Rules,
+    /// The view at the end of the newest archive, while it catches up.
+    view: Option<View>,
+}
+
+impl Keeper {
+    pub fn new(ledger: Ledger, rows: impl Rows, folder: PathBuf, rules: Rules) -> Keeper {
+        Keeper { ledger, rows: Box::new(rows), folder, rules, view: None }
+    }
+
+    /// Works until the server stops.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut recovered = false;
+        while !stop.is_cancelled() {
+            let worked = async {
+                if !recovered {
+                    self.recover().await?;
+                    recovered = true;
+                }
+                self.step(&stop).await
+            };
+            let pause = match worked.await {
+                Ok(true) => continue,
+                Ok(false) => EVERY,
+                Err(error) => {
+                    tracing::error!(%error, "the log could not be archived; nothing is lost, it is tried again");
+                    EVERY * 12
+                }
+            };
+            tokio::select! {
+                () = self.ledger.world().sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Seals one range and trims, if it is time to; says whether there is more to do.
+    pub async fn step(&mut self, stop: &CancellationToken) -> Result<bool, StorageError> {
+        if self.rules.rows == 0 {
+            return Ok(false);
+        }
+        let sealed = self.seal(self.rules.rows).await?;
+        self.trim(stop).await?;
+        Ok(sealed && !stop.is_cancelled())
+    }
+
+    /// Seals one range if at least so many rows are not sealed; says whether it did.
+    pub async fn seal(&mut self, least: u64) -> Result<bool, StorageError> {
+        let sealed = self.rows.archived().await?;
+        let view = self.ledger.view();
+        if view.position - sealed.as_ref().map_or(0, |sealed| sealed.last).min(view.position) < least.max(1) {
+            return Ok(false);
+        }
+        let archive = self.write(sealed, &view).await?;
+        self.tell(&archive).await?;
+        let (first, last, file) = (archive.first, archive.last, archive.file.clone());
+        self.ledger.seal(archive).await?;
+        tracing::info!(first, last, file, "rows of the log are archived");
+        Ok(true)
+    }
+
+    /// The position up to which everything is archived.
+    pub async fn archived(&self) -> Result<u64, StorageError> {
+        Ok(self.rows.archived().await?.map_or(0, |sealed| sealed.last))
+    }
+
+    /// Finishes what was begun before a crash, and removes what was not finished.
+    pub async fn recover(&self) -> Result<(), StorageError> {
+        fs::create_dir_all(&self.folder)
+            .map_err(|error| storage("cannot make the archive folder", &self.folder, error))?;
+        let mut last = self.archived().await?;
+        // A seal is behind the rows that it seals: the newest noted one is among them.
+        for archive in self.told_behind(last).await? {
+            if archive.last <= last {
+                continue;
+            }
+            if archive.first <= last || digest(&self.folder.join(&archive.file)).ok() != Some(archive.digest) {
+                tracing::error!(file = archive.file, "the archive is not what was sealed; its rows stay here");
+                return Ok(());
+            }
+            last = archive.last;
+            self.ledger.seal(archive).await?;
+        }
+        self.clean(last)
+    }
+
+    /// The seals in the log behind a position.
+    async fn told_behind(&self, mut after: u64) -> Result<Vec<Archive>, StorageError> {
+        let mut told = Vec::new();
+        loop {
+            let page = self.rows.behind(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(told) };
+            after = last.position;
+            let seals = page.iter().filter(|row| row.kind == Kind::Seal);
+            told.extend(seals.filter_map(|row| Archive::of_event(&row.event().ok()?)));
+        }
+    }
+
+    /// Removes files of this history that no seal names: their rows are in the database.
+    fn clean(&self, last: u64) -> Result<(), StorageError> {
+        let unreadable = |error| storage("cannot read the archive folder", &self.folder, error);
+        let lineage = self.ledger.view().lineage;
+        for entry in fs::read_dir(&self.folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let whole = name.strip_suffix(".new").unwrap_or(name);
+            if first_in(whole, lineage).is_some_and(|first| first > last || whole != name) {
+                tracing::info!(file = name, "an archive that was not finished is removed");
+                fs::remove_file(&path).map_err(|error| storage("cannot remove", &path, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the file of the next range, which ends at `present` or before it, and makes it durable.
+    pub async fn write(&mut self, sealed: Option<Archive>, present: &View) -> Result<Archive, StorageError> {
+        let (after, previous) = sealed.map_or((0, hash::GENESIS), |sealed| (sealed.last, sealed.hash));
+        let far = present.position.saturating_sub(after) > self.rules.rows.saturating_mul(2);
+        let most = if far { self.rules.rows } else { u64::MAX };
+        let mut view = if far { Some(self.view_at(after).await?) } else { None };
+        let new = self.folder.join(file_name(present.lineage, after + 1, 0) + ".new");
+        let mut packer = Packer::create(&new, previous)?;
+        let (mut first, mut last, mut rows) = (None, after, 0);
+        while last < present.position && rows < most {
+            let page = self.rows.behind(last, PAGE.min((most - rows) as usize)).await?;
+            let wanted = page.iter().take_while(|row| row.position <= present.position);
+            let mut packed = 0;
+            for row in wanted {
+                packer.push(row)?;
+                if let Some(view) = &mut view {
+                    follow(view, row)?;
+                }
+                first.get_or_insert(row.position);
+                (last, packed) = (row.position, packed + 1);
+            }
+            if packed == 0 {
+                break;
+            }
+            rows += packed;
+            tokio::task::yield_now().await;
+        }
+        let state = state_hash(view.clone().unwrap_or_else(|| present.clone())).await;
+        self.view = view;
+        let first = first.ok_or_else(|| StorageError("there is nothing to archive".into()))?;
+        let file = file_name(present.lineage, first, last);
+        let path = self.folder.join(&file);
+        let packed = put(packer, new, path, previous).await?;
+        Ok(Archive { first, last, rows: packed.rows, hash: packed.hash, file, digest: packed.digest, state })
+    }
+
+    /// The view at the end of the newest archive.
+    async fn view_at(&mut self, position: u64) -> Result<View, StorageError> {
+        let mut view = self.view.take().filter(|view| view.position <= position).unwrap_or_default();
+        while view.position < position {
+            let page = self.rows.behind(view.position, PAGE).await?;
+            let before = view.position;
+            for row in page.iter().take_while(|row| row.position <= position) {
+                follow(&mut view, row)?;
+            }
+            if view.position == before {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(view)
+    }
+
+    /// Writes the row of kind `seal`.
+    pub async fn tell(&self, archive: &Archive) -> Result<(), StorageError> {
+        let args = archive.to_args();
+        let decide = Box::new(move |draft: &mut Draft<'_>| {
+            draft.args = args;
+            Ok(Value::Void)
+        });
+        let keeper = Principal::server("archive");
+        let command = Command::own(&keeper, self.ledger.world(), Kind::Seal, MESSAGE, decide);
+        let told = self.ledger.submit(command).await;
+        told.map(drop).map_err(|error| StorageError(format!("the seal was not written: {error}")))
+    }
+
+    /// Lets archived rows go that are more than are to be kept.
+    pub async fn trim(&self, stop: &CancellationToken) -> Result<(), StorageError> {
+        let Some(to) = self.ledger.view().position.checked_sub(self.rules.keep) else { return Ok(()) };
+        while !stop.is_cancelled() && self.ledger.trim(to, TRIM_ROWS).await? == TRIM_ROWS {
+            tokio::time::sleep(TRIM_PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+fn follow(view: &mut View, row: &super::super::Row) -> Result<(), StorageError> {
+    replay(view, &row.event().map_err(|error| StorageError(format!("row {}: {error}", row.position)))?);
+    view.hash = row.hash;
+    Ok(())
+}
+
+async fn state_hash(view: View) -> Hash {
+    let hashed = tokio::task::spawn_blocking(move || view.state_hash());
+    hashed.await.expect("BUG: hashing a view panicked")
+}
+
+/// Finishes a file, reads it back, and only then gives it its name.
+async fn put(packer: Packer, new: PathBuf, path: PathBuf, previous: Hash) -> Result<Packed, StorageError> {
+    let put = tokio::task::spawn_blocking(move || {
+        let packed = packer.finish()?;
+        read_back(&new, previous, &packed)?;
+        fs::rename(&new, &path).map_err(|error| storage("cannot rename", &new, error))?;
+        let folder = path.parent().expect("BUG: it is in the archive folder");
+        let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| storage("cannot sync", folder, error))?;
+        Ok(packed)
+    });
+    put.await.expect("BUG: writing an archive panicked")
+}
+
+/// A file that cannot be read back whole is no archive.
+fn read_back(path: &Path, previous: Hash, packed: &Packed) -> Result<(), StorageError> {
+    let (mut rows, mut last) = (0, previous);
+    for row in Unpacker::open(path)?.rows() {
+        let row = row.map_err(|bad| StorageError(format!("the new archive is damaged: {bad}")))?;
+        (rows, last) = (rows + 1, row.hash);
+    }
+    if (rows, last) != (packed.rows, packed.hash) || digest(path)? != packed.digest {
+        return Err(storage("what was written differs in", path, "the disk is damaged"));
+    }
+    Ok(())
+}
