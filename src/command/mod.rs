@@ -27,6 +27,7 @@ pub mod network;
 pub mod operation;
 pub mod permissions;
 pub mod refused;
+pub mod registration;
 pub mod secret;
 pub mod sequence;
 pub mod session;

@@ -110,8 +110,10 @@ fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let owner = draft.principal.name.clone();
     let class = draft.view().class(ClassId::subscription);
     let theirs = class.objects.values().filter(|held| *held.get(subscription::owner) == owner).count();
-    if theirs >= limits::count(draft.view(), pool::subscription_limit) || class.objects.len() >= ALL_MAX {
-        let why = format!("there are {theirs} subscriptions of {owner} and {} in all", class.objects.len());
+    let most = limits::count(draft.view(), pool::subscription_limit);
+    if theirs >= most || class.objects.len() >= ALL_MAX {
+        // Not how many there are: that would tell of other people's.
+        let why = format!("{owner} has as many subscriptions as it may, {most}, or all together have {ALL_MAX}");
         return Err(codes::OPERATION_NOT_ALLOWED(why));
     }
     let mut fields = Fields::<subscription>::new();
@@ -230,9 +232,11 @@ pub fn delivered(reference: Ref, since: Arc<str>, token: Token, accepted: bool) 
 }
 
 /// A destination did not accept a batch. After too long the subscription fails, and people are told.
-pub fn not_delivered(reference: Ref, why: String) -> Own {
+/// `last` is the position of its last event, so that the same batch is posted again, also after a restart.
+pub fn not_delivered(reference: Ref, why: String, last: u64) -> Own {
     Box::new(move |draft| {
         let held = draft.find::<subscription>(reference)?;
+        draft.set(reference, subscription::posted, last as i64);
         let mut why = why;
         why.truncate(why.floor_char_boundary(ERROR_MAX));
         let since = match held.get(subscription::failing_since) {

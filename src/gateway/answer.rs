@@ -31,7 +31,7 @@ pub enum Answer {
         lag: u64,
     },
     /// What `event.next` answers.
-    Events(Sight, Vec<Told>),
+    Events(Vec<Told>),
     /// In XML without the usual struct around it: `system.*`.
     Raw(Value),
 }
@@ -44,6 +44,8 @@ pub struct Told {
     pub reference: Ref,
     pub operation: &'static str,
     pub object: Option<Arc<Object>>,
+    /// What was there then, as far as it may be seen.
+    pub sight: Sight,
 }
 
 impl From<Value> for Answer {
@@ -82,12 +84,12 @@ impl Answer {
                 out.int(*lag as i64);
                 out.end_struct();
             }
-            Answer::Events(sight, told) => {
+            Answer::Events(told) => {
                 out.begin_array();
                 for event in told {
                     let time = format!("{}.", event.time / 1_000_000);
                     begin_event(event.id, &time, event.class, event.operation, event.reference, out);
-                    snapshot(sight.read(), event.class, event.object.as_deref(), out);
+                    snapshot(event.sight.read(), event.class, event.object.as_deref(), out);
                     out.end_struct();
                 }
                 out.end_array();

@@ -64,7 +64,14 @@ impl Gateway {
         let caller = Caller { principal, peer: request.peer, id: request.id };
         let args = self.permit(&view, message, params, &caller)?;
         let call = Call { message, args, background };
-        self.perform(view, call, caller, noted).await
+        match Scope::of(&view, caller.principal.user) {
+            Scope::All => self.perform(view, call, caller, noted).await,
+            scope => {
+                let named = call.args.clone();
+                let answered = self.perform(view, call, caller, noted).await;
+                answered.map_err(|error| limited(error, &scope, &self.ledger.view(), &named))
+            }
+        }
     }
 
     /// The messages that need no session because they give one.
@@ -250,6 +257,24 @@ impl Caller {
 /// Every message that answers. No `Async.` forms: clients take what stands before the first dot for a class.
 pub fn list_methods() -> impl Iterator<Item = &'static str> {
     MODEL.messages.iter().filter(|message| command::refused::works(message)).map(|message| message.full_name)
+}
+
+/// An error as its caller may know it: nothing is named that may not be seen, unless the caller named it.
+fn limited(error: ApiError, scope: &Scope, view: &View, args: &[Value]) -> ApiError {
+    let hidden = |text: &str| scope.hides_text(view, text) && !args.iter().any(|arg| mentions(arg, text));
+    let shown = error.params.iter().map(|text| if hidden(text) { Ref::NULL.to_string() } else { text.clone() });
+    ApiError::new(error.code, shown.collect())
+}
+
+/// Whether a text is somewhere in a value.
+fn mentions(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(known) => **known == *text,
+        Value::Ref(reference) => Ref::parse(text) == Some(*reference),
+        Value::Set(members) => members.iter().any(|member| mentions(member, text)),
+        Value::Map(map) => map.iter().any(|(name, member)| **name == *text || mentions(member, text)),
+        _ => false,
+    }
 }
 
 /// Whether a message changes more than who is logged in.

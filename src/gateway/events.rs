@@ -20,6 +20,7 @@ use crate::error::{ApiError, codes};
 use crate::model::{CLASS_IDS, ClassId, MODEL, session, user};
 use crate::subscribe::delivered::Want;
 use crate::subscribe::events::{known_token, token};
+use crate::subscribe::feed::Page;
 use crate::subscribe::{Following, Key};
 use crate::value::{Encode, Ref, Value};
 use crate::views::filter::Filter;
@@ -197,11 +198,11 @@ impl Gateway {
             text => known_token(&view, text)?,
         };
         let whole = asked.token != "now" && token(&asked.token)?.position == 0;
-        let scope = sight.scope.clone();
+        let want = Want { filter, scope: sight.scope.clone(), snapshots: asked.snapshots, ..Want::default() };
         Ok(Place {
             gateway: self.clone(),
             caller: caller.clone(),
-            want: Arc::new(Want { filter, scope, snapshots: asked.snapshots, notified: None }),
+            want: Arc::new(want.read_by(&view, caller.principal.user, begins.position)),
             position: begins.position,
             lineage: view.lineage,
             wait,
@@ -267,12 +268,24 @@ impl Place {
         Token { position: self.position, lineage: self.lineage }
     }
 
-    /// The first events behind the place; none when the time is over.
+    /// What comes next; `None` if the caller's rights are not any more what they were when the place was taken. Looked
+    /// at behind the reading, so that nothing is told that came after they had changed.
+    async fn page(&mut self, max: usize) -> Result<Option<Page>, ApiError> {
+        let page = self.gateway.feed.next(self.position, &self.want, max).await?;
+        if Rights::of(&self.gateway, &self.caller) != self.rights {
+            return Ok(None);
+        }
+        self.position = page.reached;
+        Ok(Some(page))
+    }
+
+    /// The first events behind the place; none when the time is over, or when the caller has to ask anew.
     async fn told(&mut self, max: Option<usize>) -> Result<Vec<Bytes>, ApiError> {
         loop {
             let over = self.wait.is_over();
-            let page = self.gateway.feed.next(self.position, &self.want, max.unwrap_or(PAGE)).await?;
-            self.position = page.reached;
+            let Some(page) = self.page(max.unwrap_or(PAGE)).await? else {
+                return self.gateway.still_valid(&self.caller).map(|()| Vec::new());
+            };
             if over || !page.events.is_empty() {
                 return Ok(page.events.iter().map(|event| event.json().clone()).collect());
             }
@@ -311,7 +324,8 @@ impl Place {
 /// One object of a snapshot, if it is wanted and may be seen.
 fn render(want: &Want, sight: &Sight, class: ClassId, object: &Object) -> Option<Bytes> {
     let fields = want.filter.fields(class, object.reference)?;
-    if !want.scope.shows(class, object) || !want.filter.passes(class, object) {
+    let view = || sight.view.clone();
+    if !want.scope.shows(class, object) || !want.filter.passes(&want.scope, &view, class, object) {
         return None;
     }
     let mut bytes = Vec::with_capacity(512);
@@ -378,13 +392,11 @@ impl Stream {
         let heartbeat = Instant::now() + HEARTBEAT;
         loop {
             let place = &mut self.place;
-            if Rights::of(&place.gateway, &place.caller) != place.rights {
-                return Err("SESSION_INVALID: the session ended, or the caller's rights changed".into());
-            }
             let over = place.wait.is_over();
-            let page = place.gateway.feed.next(place.position, &place.want, PAGE).await;
-            let page = page.map_err(|error| error.code.to_string())?;
-            place.position = page.reached;
+            let page = place.page(PAGE).await.map_err(|error| error.code.to_string())?;
+            let Some(page) = page else {
+                return Err("SESSION_INVALID: the session ended, or the caller's rights changed".into());
+            };
             self.open.reached(page.reached, page.events.len(), place.gateway.ledger.world().now());
             if !page.events.is_empty() {
                 let lineage = place.lineage;

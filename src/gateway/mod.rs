@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod open;
 pub mod past;
 pub mod places;
+pub mod registered;
 pub mod resources;
 pub mod stream;
 pub mod subscriptions;
@@ -52,7 +53,7 @@ pub struct Gateway {
     pub ledger: Ledger,
     pub subscribers: Subscribers,
     pub accounts: Arc<Accounts>,
-    pub registrations: Arc<stream::Registrations>,
+    pub registrations: Arc<registered::Registrations>,
     pub tokens: Arc<Tokens>,
     /// The log, to look back into.
     pub past: Arc<Past>,

@@ -8,7 +8,7 @@ use crate::command::Call;
 use crate::error::{ApiError, codes};
 use crate::event::{Delta, Event, Operation};
 use crate::log::rows::Moment;
-use crate::model::{ClassId, MODEL, VM};
+use crate::model::{ClassId, MODEL, Ty, VM};
 use crate::value::{Ref, Value};
 use crate::views::View;
 use crate::views::past::filter::Filter;
@@ -36,7 +36,7 @@ impl Gateway {
             "get_head" => self.log_head(),
             "get_events" => self.log_events(call).await?,
             "get_history" => self.log_history(call).await?,
-            "get_power_state_history" => self.power_states(call.reference(0)).await?,
+            "get_power_state_history" => self.power_states(call.reference(0), sight).await?,
             "get_state_hash" => Value::from(hex(&self.view_at(call.text(0)).await?.state_hash())),
             "diff" => self.log_diff(call).await?,
             "get_record_at" => return self.record_at(call).await,
@@ -98,7 +98,7 @@ impl Gateway {
     }
 
     /// Each state that the machine was in: since when, by whom, by which message.
-    async fn power_states(&self, machine: Ref) -> Result<Value, ApiError> {
+    async fn power_states(&self, machine: Ref, sight: &Sight) -> Result<Value, ApiError> {
         let field = VM::power_state.index;
         // What is still there has no earlier changes than those behind its beginning.
         let begun = self.ledger.view().find::<VM>(machine).map_or(0, |vm| vm.created.saturating_sub(1));
@@ -107,7 +107,7 @@ impl Gateway {
         if events.is_empty() {
             return Err(codes::HANDLE_INVALID("VM", machine));
         }
-        Ok(Value::set(events.iter().filter_map(power_state)))
+        Ok(Value::set(events.iter().filter_map(|event| power_state(event, sight))))
     }
 
     async fn log_diff(&self, call: &Call) -> Result<Value, ApiError> {
@@ -135,7 +135,7 @@ impl Gateway {
 }
 
 /// A state that began with this event; `None` where it was deleted.
-fn power_state(event: &Event) -> Option<Value> {
+fn power_state(event: &Event, sight: &Sight) -> Option<Value> {
     let default = || crate::value::default_record(ClassId::VM)[VM::power_state.index].clone();
     let state = match &event.body.changes.first()?.operation {
         Operation::Add(values) => values.first().map_or_else(default, |(_, value)| value.clone()),
@@ -145,6 +145,7 @@ fn power_state(event: &Event) -> Option<Value> {
         },
         Operation::Del(_) => return None,
     };
+    let task = Value::Ref(event.body.task.unwrap_or(Ref::NULL));
     Some(Value::map([
         ("power_state", state),
         ("since", Value::Time(event.time)),
@@ -152,7 +153,7 @@ fn power_state(event: &Event) -> Option<Value> {
         ("position", Value::Int(event.position as i64)),
         ("principal", Value::from(event.principal.clone())),
         ("message", Value::from(event.message.clone())),
-        ("task", Value::Ref(event.body.task.unwrap_or(Ref::NULL))),
+        ("task", sight.scope.limit(&sight.view, Ty::Ref(ClassId::task), task)),
     ]))
 }
 

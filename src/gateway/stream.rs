@@ -1,22 +1,20 @@
-//! The calls that wait: `event.from`, `event.next`, and through [`Wait`] all
-//! others. One loop for all: register under the keys, look, wait, look again.
+//! The calls that wait: `event.from`, and through [`Wait`] all others. One loop for all: register under the keys, look, wait, look again.
 
 use super::Gateway;
-use super::answer::{Answer, Told};
+use super::answer::Answer;
 use super::dispatch::{Caller, Noted};
 use super::gone::{gone, is_gone};
 use super::places::Held;
 use crate::command::{Call, Draft, Intent};
 use crate::error::{ApiError, codes};
 use crate::event::Kind;
-use crate::model::{ClassId, MODEL};
+use crate::model::{ClassId, MODEL, user};
 use crate::subscribe::events::{self, Subscription, Token, since};
-use crate::subscribe::recent::Kept;
-use crate::subscribe::{Following, Key, Waiter};
+use crate::subscribe::{Key, Waiter};
 use crate::value::{Ref, Value};
+use crate::views::View;
 use crate::views::read::{Scope, Sight};
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -24,22 +22,8 @@ use tokio::time::Instant;
 const COLLECT: Duration = Duration::from_millis(50);
 /// The longest a call may wait, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Classes one `event.next` session may register for: as many as there are, twice over.
-const REGISTERED_MAX: usize = 2 * crate::model::CLASS_IDS.len();
 /// How often one principal may inject events; more are served later.
 const INJECT_PAUSE: Duration = Duration::from_millis(10);
-
-/// What sessions registered for with `event.register`, by session.
-#[derive(Default)]
-pub struct Registrations(Mutex<HashMap<Ref, Registration>>);
-
-struct Registration {
-    texts: Vec<String>,
-    /// Events up to here were given out.
-    told: u64,
-    /// Recent batches are kept for as long as somebody is registered.
-    _following: Following,
-}
 
 impl Gateway {
     /// Serves the messages of class event.
@@ -47,8 +31,8 @@ impl Gateway {
         match call.message.name {
             "from" => self.event_from(&call, caller).await,
             "next" => self.event_next(caller).await,
-            "register" => self.event_register(&call, caller),
-            "unregister" => self.event_unregister(&call, caller),
+            "register" => self.event_register(&call, caller).await,
+            "unregister" => self.event_unregister(&call, caller).await,
             "wait" => self.event_wait(&call, caller).await,
             "get_current_id" => Ok(Value::Int(self.ledger.view().position as i64).into()),
             "inject" => self.event_inject(&call, caller, noted).await,
@@ -65,16 +49,20 @@ impl Gateway {
             if subscription.tasks_only() || token == Token::default() { started } else { started + COLLECT };
         let session = Key::Object(ClassId::session, caller.principal.session);
         let mut keys = subscription.keys();
-        keys.push(session);
+        keys.extend([session, Key::Object(ClassId::user, caller.principal.user)]);
         let waiter = self.subscribers.register(keys);
         let _held = self.held_by_call(caller)?;
         loop {
             let sight = self.sight(caller);
             self.still_valid(caller)?;
-            let changed = since(sight.read(), &subscription, token)?;
+            let before = self.seen_before(&sight, caller, token).await?;
+            let changed = since(sight.read(), before.as_deref(), &subscription, token)?.told;
             let now = Instant::now();
             let due = now >= until || self.is_leaving();
             if due || (!changed.is_empty() && now >= collected) {
+                if sight.scope != Scope::All {
+                    self.feed.remember(&sight.view).await;
+                }
                 let token = Token::of(&sight.view).to_string();
                 return Ok(Answer::Batch { sight, changed, token });
             }
@@ -84,6 +72,21 @@ impl Gateway {
                 tokio::time::sleep_until(collected.min(until)).await;
             }
         }
+    }
+
+    /// The view at a token, for a caller who may not read everything: only what it sees to differ from then is told.
+    /// Whose rights changed since begins anew.
+    async fn seen_before(&self, sight: &Sight, caller: &Caller, token: Token) -> Result<Option<Arc<View>>, ApiError> {
+        let whose = sight.view.find::<user>(caller.principal.user);
+        let changed = whose.is_some_and(|whose| whose.modified > token.position);
+        if token.position == 0 || !token.is_known(&sight.view) || (sight.scope == Scope::All && !changed) {
+            return Ok(None);
+        }
+        let before = self.feed.view_at(token.position).await?;
+        if Scope::of(&before, caller.principal.user) != sight.scope {
+            return Err(codes::EVENTS_LOST());
+        }
+        Ok((sight.scope != Scope::All).then_some(before))
     }
 
     /// Begins to wait under some keys, and for the end of the caller's session.
@@ -129,68 +132,6 @@ impl Gateway {
         let session = caller.principal.session;
         let gone = !session.is_null() && self.ledger.view().object(ClassId::session, session).is_none();
         if gone { Err(codes::SESSION_INVALID(session)) } else { Ok(()) }
-    }
-
-    fn event_register(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
-        let mut registrations = self.registrations.0.lock().expect("BUG: nobody panics while holding this lock");
-        let view = self.ledger.view();
-        registrations.retain(|session, _| view.object(ClassId::session, *session).is_some());
-        let registration = registrations.entry(caller.principal.session).or_insert_with(|| Registration {
-            texts: Vec::new(),
-            told: view.position,
-            _following: self.subscribers.follow(),
-        });
-        let more = call.args[0].as_set().iter().map(|text| text.as_str().to_string());
-        registration.texts.extend(more);
-        registration.texts.truncate(REGISTERED_MAX);
-        Ok(Value::Void.into())
-    }
-
-    fn event_unregister(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
-        let mut registrations = self.registrations.0.lock().expect("BUG: nobody panics while holding this lock");
-        if let Some(registration) = registrations.get_mut(&caller.principal.session) {
-            registration.texts.retain(|text| !call.args[0].as_set().iter().any(|gone| gone.as_str() == text));
-            if registration.texts.is_empty() {
-                registrations.remove(&caller.principal.session);
-            }
-        }
-        Ok(Value::Void.into())
-    }
-
-    async fn event_next(&self, caller: &Caller) -> Result<Answer, ApiError> {
-        let session = caller.principal.session;
-        let waiter = self.subscribers.register(vec![Key::Any, Key::Object(ClassId::session, session)]);
-        let _held = self.held_by_call(caller)?;
-        loop {
-            self.still_valid(caller)?;
-            if let Some(answer) = self.next_events(caller)? {
-                return Ok(answer);
-            }
-            if self.is_leaving() {
-                return Ok(Answer::Events(self.sight(caller), Vec::new()));
-            }
-            self.woken(&waiter).await;
-        }
-    }
-
-    /// What the session was not told yet; `None` when there is nothing. Two calls of one session get disjoint parts.
-    fn next_events(&self, caller: &Caller) -> Result<Option<Answer>, ApiError> {
-        let session = caller.principal.session;
-        let mut registrations = self.registrations.0.lock().expect("BUG: nobody panics while holding this lock");
-        let unknown = || codes::SESSION_NOT_REGISTERED(session);
-        let registration = registrations.get_mut(&session).ok_or_else(unknown)?;
-        let subscription = Subscription::parse(registration.texts.iter().map(String::as_str));
-        let Some(batches) = self.subscribers.recent(registration.told) else {
-            registration.told = self.ledger.view().position;
-            return Err(codes::EVENTS_LOST());
-        };
-        let scope = self.sight(caller).scope;
-        let told = batches.iter().flat_map(|batch| tell(batch, &subscription, registration.told));
-        let seen = |told: &Told| told.object.as_ref().is_some_and(|object| scope.shows(told.class, object));
-        let told: Vec<Told> = told.filter(seen).collect();
-        let Some(last) = batches.last() else { return Ok(None) };
-        registration.told = last.view.position;
-        Ok((!told.is_empty()).then(|| Answer::Events(Sight { view: last.view.clone(), scope }, told)))
     }
 
     async fn event_inject(&self, call: &Call, caller: &Caller, noted: &mut Noted) -> Result<Answer, ApiError> {
@@ -245,28 +186,4 @@ impl Wait {
 /// The time a client wants to wait; what cannot be a time is as long as possible, as in XenAPI.
 pub(super) fn wait_of(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_MAX).min(WAIT_MAX)
-}
-
-fn tell<'a>(batch: &'a Kept, subscription: &'a Subscription, told: u64) -> impl Iterator<Item = Told> + use<'a> {
-    let fresh = batch.events.iter().filter(move |(event, _)| event.position > told);
-    fresh.flat_map(move |(event, effects)| {
-        let mine = effects.iter().filter(|effect| subscription.covers(effect.class, effect.reference));
-        mine.map(|effect| {
-            let operation = match (&effect.before, &effect.after) {
-                (None, _) => "add",
-                (Some(_), Some(_)) => "mod",
-                (Some(_), None) => "del",
-            };
-            // A deletion carries what was deleted: clients of this call find their own copy by it.
-            let object = effect.after.clone().or_else(|| effect.before.clone());
-            Told {
-                id: event.position,
-                time: event.time,
-                class: effect.class,
-                reference: effect.reference,
-                operation,
-                object,
-            }
-        })
-    })
 }

@@ -77,7 +77,9 @@ impl Gateway {
         loop {
             let view = self.ledger.view();
             let held = self.held(&view, call, caller)?;
+            let since = known_token(&view, held.get(subscription::cursor))?.position;
             let wanted = Want::of(&held, Scope::of(&view, caller.principal.user))?;
+            let wanted = wanted.read_by(&view, caller.principal.user, since);
             if waiting.as_ref().is_none_or(|(want, _)| **want != wanted) {
                 let mut keys = Key::of(&wanted.filter);
                 keys.push(Key::Object(ClassId::subscription, held.reference));
@@ -87,11 +89,13 @@ impl Gateway {
             }
             let (want, wait) = waiting.as_ref().expect("BUG: it was just looked at");
             let over = wait.is_over();
-            let since = known_token(&view, held.get(subscription::cursor))?.position;
             let page = match held.get(subscription::state) {
                 "active" => self.feed.next(since, want, max).await?,
                 _ => Page { events: Vec::new(), reached: since, more: false },
             };
+            if self.sight(caller).scope != want.scope {
+                continue; // what was found may not be told any more
+            }
             if over || !page.events.is_empty() {
                 let cursor = Token { position: page.reached, lineage: view.lineage }.to_string();
                 let lag = self.ledger.view().position.saturating_sub(page.reached);

@@ -53,14 +53,21 @@ impl Gateway {
             text => known_token(&sight.view, text)?.position,
         };
         let want = Want { filter, scope: sight.scope.clone(), ..Want::default() };
-        let want = Arc::new(want);
+        let mut want = Arc::new(want);
         loop {
             let over = wait.is_over();
             let sight = self.sight(caller);
             let found = sight.read().object(class, reference).cloned();
+            if sight.scope != want.scope {
+                want = Arc::new(Want { scope: sight.scope.clone(), ..Want::clone(&want) });
+            }
             let page = self.feed.next(position, &want, 1).await?;
+            if self.sight(caller).scope != want.scope {
+                continue; // what was found may not be told any more
+            }
             position = page.reached;
-            let is = found.as_ref().is_some_and(|object| want.filter.passes(class, object));
+            let view = || sight.view.clone();
+            let is = found.as_ref().is_some_and(|object| want.filter.passes(&want.scope, &view, class, object));
             let met = is || !page.events.is_empty();
             if found.is_none() && !met {
                 return Err(codes::HANDLE_INVALID(class.name(), reference));

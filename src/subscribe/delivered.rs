@@ -7,13 +7,14 @@
 use crate::command::subscription::filter;
 use crate::error::ApiError;
 use crate::event::{Delta, Event};
-use crate::model::{ClassId, MODEL, Ty, subscription, task};
+use crate::model::{CLASS_IDS, ClassId, MODEL, Ty, subscription, task, user};
 use crate::value::{Encode, Micros, Ref, Value};
 use crate::views::filter::{Fields, Filter};
 use crate::views::read::{ReadView, Scope};
 use crate::views::relations::HOLDING;
 use crate::views::{Effect, Object, View};
 use bytes::Bytes;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
@@ -26,6 +27,9 @@ pub struct Want {
     pub snapshots: bool,
     /// Tasks that name this subscription tell their end to it, whatever the filter says.
     pub notified: Option<Ref>,
+    /// The user whose rights changed behind the place that is read from: what came into sight or left it is told. Null
+    /// for nobody, so that what is told can be shared.
+    pub reader: Ref,
 }
 
 /// One event as it is told.
@@ -69,26 +73,38 @@ impl Want {
     /// What is told of a subscription to somebody who may read that much.
     pub fn of(held: &Object, scope: Scope) -> Result<Want, ApiError> {
         let snapshots = held.get(subscription::snapshots);
-        Ok(Want { filter: filter(held)?, scope, snapshots, notified: Some(held.reference) })
+        Ok(Want { filter: filter(held)?, scope, snapshots, notified: Some(held.reference), reader: Ref::NULL })
     }
 
-    /// What is told of an event; `None` if nothing is. The view after the event is asked for only when it is shown.
+    /// The same for a user who reads on from a position.
+    pub fn read_by(mut self, view: &View, whose: Ref, from: u64) -> Want {
+        let changed = view.find::<user>(whose).is_some_and(|found| found.modified > from);
+        self.reader = if changed { whose } else { Ref::NULL };
+        self
+    }
+
+    /// What is told of an event; `None` if nothing is. The view after the event is asked for only when it is needed.
     pub fn tell(&self, event: &Event, effects: &[Effect], view: impl FnOnce() -> Arc<View>) -> Option<Delivered> {
         let wanted = effects.iter().any(|effect| self.filter.fields(effect.class, effect.reference).is_some());
-        if !wanted && !self.is_notified(effects) {
+        let rights = effects.iter().find(|effect| self.reader == effect.reference && effect.class == ClassId::user);
+        if !wanted && rights.is_none() && !self.is_notified(effects) {
             return None;
         }
+        let after = LazyCell::new(view);
+        let look = || LazyCell::force(&after).clone();
         let mut far = None;
         let mut changes = Vec::new();
         for touched in merged(effects) {
-            changes.extend(self.part(&touched, effects, &mut far));
+            changes.extend(self.part(&touched, effects, &mut far, &look));
         }
-        if changes.is_empty() {
-            return None;
+        if let Some(rights) = rights {
+            let crossed = self.crossed(rights, &look);
+            changes.retain(|part: &Part| !crossed.iter().any(|other| other.reference == part.reference));
+            changes.extend(crossed);
         }
         let shown = changes.iter().any(|part| part.snapshot.is_some());
-        let scoped = self.scope != Scope::All;
-        let view = (shown || scoped).then(view);
+        let scoped = self.scope != Scope::All && !changes.is_empty();
+        let view = (shown || scoped).then(look);
         if let Some(view) = view.as_deref().filter(|_| scoped) {
             changes.iter_mut().for_each(|part| part.limit(view, &self.scope));
             changes.retain(|part| part.operation != "mod" || !part.changed.is_empty() || part.ended);
@@ -109,7 +125,13 @@ impl Want {
         })
     }
 
-    fn part(&self, touched: &Touched<'_>, effects: &[Effect], far: &mut Option<FarChanges>) -> Option<Part> {
+    fn part(
+        &self,
+        touched: &Touched<'_>,
+        effects: &[Effect],
+        far: &mut Option<FarChanges>,
+        view: &dyn Fn() -> Arc<View>,
+    ) -> Option<Part> {
         let Touched { class, reference, before, after, fields } = touched;
         let newest = after.or(*before)?;
         if !self.scope.shows(*class, newest) {
@@ -117,7 +139,7 @@ impl Want {
         }
         let ended = self.notified.is_some_and(|own| ends_for(own, *class, *before, *after));
         let wanted = match self.filter.fields(*class, *reference) {
-            Some(wanted) if self.filter.passes(*class, newest) => wanted,
+            Some(wanted) if self.filter.passes(&self.scope, view, *class, newest) => wanted,
             _ if ended => Fields::All,
             _ => return None,
         };
@@ -142,9 +164,35 @@ impl Want {
             }
         };
         let shown = operation == "add" || self.snapshots || ended;
-        let uuid = MODEL.field(*class, "uuid").map_or(Value::text(""), |field| newest.record[field].clone());
         let snapshot = after.filter(|_| shown).cloned();
-        Some(Part { class: *class, reference: *reference, uuid, operation, changed, ended, snapshot, fields: wanted })
+        Some(Part { changed, ended, snapshot, ..Part::of(*class, newest, operation, wanted) })
+    }
+
+    /// What comes into the reader's sight, or leaves it, because its rights changed.
+    fn crossed(&self, rights: &Effect, view: &dyn Fn() -> Arc<View>) -> Vec<Part> {
+        let scope = |user: &Option<Arc<Object>>| user.as_deref().map_or_else(Scope::nothing, Scope::of_user);
+        let (old, new) = (scope(&rights.before), scope(&rights.after));
+        let mut parts = Vec::new();
+        if old == new {
+            return parts;
+        }
+        for class in CLASS_IDS.iter().copied().filter(|class| self.filter.names(*class)) {
+            for object in view().class(class).objects.values() {
+                let Some(fields) = self.filter.fields(class, object.reference) else { continue };
+                match (old.shows(class, object), new.shows(class, object)) {
+                    (true, false) => parts.push(Part::of(class, object, "del", fields)),
+                    // What may not be seen any more is not shown, whatever was allowed then.
+                    (false, true) if self.scope.shows(class, object) => {
+                        if self.filter.passes(&self.scope, view, class, object) {
+                            let snapshot = Some(object.clone());
+                            parts.push(Part { snapshot, ..Part::of(class, object, "add", fields) });
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        parts
     }
 
     fn is_notified(&self, effects: &[Effect]) -> bool {
@@ -234,6 +282,12 @@ fn far_changes(effects: &[Effect]) -> FarChanges {
 }
 
 impl Part {
+    fn of(class: ClassId, object: &Object, operation: &'static str, fields: Fields) -> Part {
+        let uuid = MODEL.field(class, "uuid").map_or(Value::text(""), |field| object.record[field].clone());
+        let (reference, changed, ended, snapshot) = (object.reference, Vec::new(), false, None);
+        Part { class, reference, uuid, operation, changed, ended, snapshot, fields }
+    }
+
     /// Takes out every reference that may not be seen, and what then has not changed.
     fn limit(&mut self, view: &View, scope: &Scope) {
         let class = self.class;
@@ -279,6 +333,11 @@ fn limit_delta(view: &View, scope: &Scope, ty: Ty, delta: &mut Delta) {
 }
 
 impl Delivered {
+    /// Whether it tells of that object.
+    pub fn is_about(&self, class: ClassId, reference: Ref) -> bool {
+        self.changes.iter().any(|part| part.class == class && part.reference == reference)
+    }
+
     /// The event's own id: the same whenever and however it is told.
     pub fn id(&self) -> String {
         format!("{}/{}", self.lineage, self.position)

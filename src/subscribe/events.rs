@@ -8,8 +8,9 @@ use crate::error::{ApiError, codes};
 use crate::model::{CLASSES, ClassId, MODEL};
 use crate::value::Ref;
 pub use crate::views::Token;
-use crate::views::read::ReadView;
+use crate::views::read::{ReadView, Scope};
 use crate::views::{Object, View};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Reads a client's token; "" is the beginning.
@@ -58,6 +59,12 @@ impl Subscription {
         told && (self.every || self.classes.contains(&class) || self.objects.contains(&(class, reference)))
     }
 
+    /// The objects of a class that are named one by one.
+    fn named(&self, class: ClassId) -> impl Iterator<Item = Ref> {
+        let told = !class.def().flags.no_events;
+        self.objects.iter().filter(move |(of, _)| told && *of == class).map(|(_, reference)| *reference)
+    }
+
     fn covers_class(&self, class: ClassId) -> bool {
         !class.def().flags.no_events && (self.every || self.classes.contains(&class))
     }
@@ -84,56 +91,110 @@ pub struct Changed {
     pub object: Option<Arc<Object>>,
 }
 
-/// Everything that changed since the token: additions, then modifications, then deletions, newest first; or
-/// `EVENTS_LOST` for a token from another history, from the future, or older than what is remembered.
-pub fn since(read: ReadView<'_>, subscription: &Subscription, token: Token) -> Result<Vec<Changed>, ApiError> {
-    let ReadView { view, scope } = read;
+/// What changed since a token.
+pub struct Changes {
+    /// Additions, then modifications, then deletions, newest first.
+    pub told: Vec<Changed>,
+    /// Entries that were looked at: as many as objects changed, however often each did.
+    pub looked_at: usize,
+}
+
+/// Everything that changed since the token; or `EVENTS_LOST` for a token from another history, from the future, or
+/// older than what is remembered. Who does not read everything is told of what it sees to be different from `before`,
+/// the view at the token.
+pub fn since(
+    read: ReadView<'_>,
+    before: Option<&View>,
+    subscription: &Subscription,
+    token: Token,
+) -> Result<Changes, ApiError> {
+    let view = read.view;
     if !token.is_known(view) {
         return Err(codes::EVENTS_LOST());
     }
-    let after = token.position;
-    let (mut added, mut modified, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
+    let mut look =
+        Looking { read, before, after: token.position, added: vec![], modified: vec![], deleted: vec![], looked_at: 0 };
     for class in CLASSES.iter().map(|class| class.id) {
         let whole = subscription.covers_class(class);
-        if !whole && !subscription.objects.iter().any(|(of, _)| *of == class) {
+        let named: BTreeSet<Ref> = subscription.named(class).collect();
+        if !whole && named.is_empty() {
             continue;
         }
-        let objects = view.class(class);
-        if after > 0 && after < objects.floor {
+        if token.position > 0 && token.position < view.class(class).floor {
             return Err(codes::EVENTS_LOST());
         }
-        for (position, reference) in objects.modified.range((after + 1, Ref::NULL)..) {
-            if !whole && !subscription.covers(class, *reference) {
-                continue;
-            }
-            let object = objects.objects.get(reference).expect("BUG: the order of changes holds only what is there");
-            if !scope.shows(class, object) {
-                continue;
-            }
-            let new = object.created > after;
-            let (list, operation) = if new { (&mut added, "add") } else { (&mut modified, "mod") };
-            let object = Some(object.clone());
-            list.push(Changed { class, reference: *reference, operation, position: *position, object });
-        }
-        for ((position, reference), created) in objects.deleted.range((after + 1, Ref::NULL)..) {
-            let known = *created <= after && scope.shows_ref(view, class, *reference);
-            if known && after > 0 && (whole || subscription.covers(class, *reference)) {
-                deleted.push(Changed {
-                    class,
-                    reference: *reference,
-                    operation: "del",
-                    position: *position,
-                    object: None,
-                });
-            }
-        }
+        look.at_class(class, if whole { None } else { Some(&named) });
     }
+    let Looking { mut added, mut modified, mut deleted, looked_at, .. } = look;
     // Stable: class by class as the model lists them, messages first of all.
     added.sort_by_key(|changed| changed.class != ClassId::message);
     deleted.sort_by_key(|changed| std::cmp::Reverse(changed.position));
     added.append(&mut modified);
     added.append(&mut deleted);
-    Ok(added)
+    Ok(Changes { told: added, looked_at })
+}
+
+/// One look at what changed.
+struct Looking<'a> {
+    read: ReadView<'a>,
+    before: Option<&'a View>,
+    after: u64,
+    added: Vec<Changed>,
+    modified: Vec<Changed>,
+    deleted: Vec<Changed>,
+    looked_at: usize,
+}
+
+impl Looking<'_> {
+    /// At the objects of a class that changed, all of them or those that are named.
+    fn at_class(&mut self, class: ClassId, named: Option<&BTreeSet<Ref>>) {
+        let (view, behind) = (self.read.view.class(class), (self.after + 1, Ref::NULL)..);
+        match named {
+            None => view.modified.range(behind.clone()).for_each(|(_, reference)| self.at_object(class, *reference)),
+            Some(named) => named.iter().for_each(|reference| self.at_object(class, *reference)),
+        }
+        if self.after == 0 {
+            return;
+        }
+        for ((position, reference), created) in view.deleted.range(behind) {
+            self.looked_at += 1;
+            let wanted = named.is_none_or(|named| named.contains(reference));
+            if wanted && *created <= self.after && self.was_seen(class, *reference) {
+                let (reference, position) = (*reference, *position);
+                self.deleted.push(Changed { class, reference, operation: "del", position, object: None });
+            }
+        }
+    }
+
+    fn at_object(&mut self, class: ClassId, reference: Ref) {
+        self.looked_at += 1;
+        let Some(object) = self.read.object(class, reference).filter(|object| object.modified > self.after) else {
+            return;
+        };
+        let (list, operation) = match object.created > self.after {
+            true => (&mut self.added, "add"),
+            false if self.is_same(class, object) => return,
+            false => (&mut self.modified, "mod"),
+        };
+        // The last change may be one that is not seen.
+        let whole = *self.read.scope == Scope::All;
+        let position = if whole { object.modified } else { self.read.view.position };
+        list.push(Changed { class, reference, operation, position, object: Some(object.clone()) });
+    }
+
+    /// Whether who may not read everything sees no difference.
+    fn is_same(&self, class: ClassId, object: &Object) -> bool {
+        let Some(before) = self.before else { return false };
+        let before = ReadView::new(before, self.read.scope);
+        before
+            .object(class, object.reference)
+            .is_some_and(|was| before.record(class, was) == self.read.record(class, object))
+    }
+
+    fn was_seen(&self, class: ClassId, reference: Ref) -> bool {
+        let before = self.before.map(|before| ReadView::new(before, self.read.scope));
+        before.is_none_or(|before| before.object(class, reference).is_some())
+    }
 }
 
 #[cfg(test)]
@@ -164,9 +225,9 @@ mod tests {
 
     fn told(view: &View, texts: &[&str], position: u64) -> Vec<(&'static str, u64)> {
         let subscription = Subscription::parse(texts.iter().copied());
-        let changed =
-            since(all(view), &subscription, Token { position, lineage: LINEAGE }).expect("a token of this history");
-        changed.iter().map(|changed| (changed.operation, changed.position)).collect()
+        let token = Token { position, lineage: LINEAGE };
+        let changed = since(all(view), None, &subscription, token).expect("a token of this history");
+        changed.told.iter().map(|changed| (changed.operation, changed.position)).collect()
     }
 
     fn all(view: &View) -> ReadView<'_> {
@@ -201,8 +262,8 @@ mod tests {
     fn a_token_that_cannot_be_served_is_never_met_with_silence() {
         let (mut view, ..) = history();
         let lost = |view: &View, position, lineage| {
-            let answer = since(all(view), &Subscription::parse(["network"]), Token { position, lineage });
-            answer.expect_err("a token to refuse").code
+            let answer = since(all(view), None, &Subscription::parse(["network"]), Token { position, lineage });
+            answer.err().expect("a token to refuse").code
         };
         assert_eq!(lost(&view, 5, LINEAGE), "EVENTS_LOST", "from the future");
         assert_eq!(lost(&view, 2, LINEAGE + 1), "EVENTS_LOST", "from another history");
@@ -210,6 +271,28 @@ mod tests {
         assert_eq!(lost(&view, 2, LINEAGE), "EVENTS_LOST", "older than the deletions remembered");
         assert_eq!(told(&view, &["network"], 3), [("del", 4)]);
         assert_eq!(told(&view, &["vm"], 2), [], "another class's floor is no concern");
+    }
+
+    #[test]
+    fn it_costs_what_changed_and_not_what_happened() {
+        let mut view = View::default();
+        let reference = |nth: u32| Ref([nth.to_be_bytes(); 4].concat().try_into().expect("16 bytes"));
+        let objects: Vec<Ref> = (1..=500).map(reference).collect();
+        objects.iter().for_each(|object| event(&mut view, *object, Operation::Add(vec![])));
+        let token = Token { position: view.position, lineage: LINEAGE };
+        for nth in 0..2_000 {
+            let delta = crate::event::Delta::Scalar { old: "".into(), new: format!("{nth}").into() };
+            let change = Operation::Mod(vec![(network::name_label.index, delta)]);
+            event(&mut view, objects[nth % 3], change);
+        }
+        event(&mut view, objects[7], Operation::Del(vec![]));
+        let looked_at = |text: &str| {
+            let changes = since(all(&view), None, &Subscription::parse([text]), token).expect("a token");
+            (changes.told.len(), changes.looked_at)
+        };
+        assert_eq!(looked_at("*"), (4, 4), "three that changed 2,000 times, and one that went");
+        assert_eq!(looked_at("VM"), (0, 0));
+        assert_eq!(looked_at(&format!("network/{}", objects[0])), (1, 2), "itself, and the deletions");
     }
 
     #[test]

@@ -12,12 +12,13 @@
 use super::Subscribers;
 use super::delivered::{Delivered, Want};
 use super::past::{self, Past};
+use super::recent::Look;
 use crate::error::{ApiError, codes};
 use crate::event::{Event, Kind};
 use crate::log::rows::Rows;
 use crate::log::writer::Ledger;
 use crate::log::{Row, StorageError};
-use crate::views::{View, fold};
+use crate::views::{Effect, View, fold};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -41,6 +42,24 @@ pub struct Page {
     /// Everything up to here was looked at.
     pub reached: u64,
     /// There is more behind it now.
+    pub more: bool,
+}
+
+impl Page {
+    /// Leaves out what comes behind the last event of a batch that was made before; if there is none, nothing.
+    pub fn end_at(&mut self, last: u64) {
+        let kept = self.events.partition_point(|event| event.position <= last);
+        if kept > 0 && kept < self.events.len() {
+            self.events.truncate(kept);
+            self.reached = self.events.last().map_or(self.reached, |event| event.position);
+            self.more = true;
+        }
+    }
+}
+
+/// How far somebody looked, and whether there is more behind it now.
+pub struct Reached {
+    pub position: u64,
     pub more: bool,
 }
 
@@ -81,32 +100,80 @@ impl Feed {
         Ok(page)
     }
 
-    async fn page_of_log(&self, after: u64, want: &Arc<Want>, max: usize) -> Result<Page, ApiError> {
+    /// Shows every event behind a position with what it did, a page at most, until it is enough.
+    pub async fn walk(
+        &self,
+        after: u64,
+        mut show: impl FnMut(&Event, &[Effect], Look<'_>) -> bool,
+    ) -> Result<Reached, ApiError> {
+        let Some(batches) = self.0.subscribers.recent(after) else { return self.walk_log(after, show).await };
+        let mut position = after;
+        for batch in batches {
+            let enough = !batch.each(|event, effects, look| {
+                let more = event.position <= after || show(event, effects, look);
+                position = position.max(event.position);
+                more
+            });
+            if enough {
+                return Ok(Reached { position, more: true });
+            }
+            position = batch.view.position;
+        }
+        Ok(Reached { position, more: false })
+    }
+
+    async fn page_of_log(&self, after: u64, want: &Want, max: usize) -> Result<Page, ApiError> {
+        let mut events = Vec::new();
+        let shown = self.walk_log(after, |event, effects, look| {
+            events.extend(want.tell(event, effects, look).map(Arc::new));
+            events.len() < max
+        });
+        let Reached { position, more } = shown.await?;
+        Ok(Page { events, reached: position, more })
+    }
+
+    async fn walk_log(
+        &self,
+        after: u64,
+        mut show: impl FnMut(&Event, &[Effect], Look<'_>) -> bool,
+    ) -> Result<Reached, ApiError> {
         let head = self.0.ledger.view();
         let rows = self.0.rows.behind(after, past::ROWS).await.map_err(unreadable)?;
         // What is not published yet is not told yet.
         let rows: Vec<Row> = rows.into_iter().take_while(|row| row.position <= head.position).collect();
-        let mut page = Page { events: Vec::new(), reached: after, more: false };
-        let Some(first) = rows.first() else { return Ok(page) };
+        let Some(first) = rows.first() else { return Ok(Reached { position: after, more: false }) };
         if first.position > after + 1 && first.kind != Kind::Lineage {
             return Err(codes::EVENTS_LOST());
         }
         let mut past = self.0.past.lock().await;
-        let near = [Some(head.clone()), self.0.subscribers.near(after)];
-        let view = past.at(after, near, &*self.0.rows).await.map_err(unreadable)?;
-        let mut view = View::clone(&view);
+        let mut view = View::clone(&*self.at(&mut past, after, &head).await?);
+        let mut position = after;
         for row in &rows {
             let event: Event = row.event().map_err(|error| unreadable(StorageError(error.to_string())))?;
             let effects = fold(&mut view, &event);
-            page.reached = row.position;
-            page.events.extend(want.tell(&event, &effects, || Arc::new(view.clone())).map(Arc::new));
-            if page.events.len() >= max {
+            position = row.position;
+            if !show(&event, &effects, &mut || Arc::new(view.clone())) {
                 break;
             }
         }
-        page.more = page.reached < head.position;
-        past.remember(page.reached, Arc::new(view));
-        Ok(page)
+        past.remember(position, Arc::new(view));
+        Ok(Reached { position, more: position < head.position })
+    }
+
+    /// The view after a position.
+    pub async fn view_at(&self, position: u64) -> Result<Arc<View>, ApiError> {
+        let head = self.0.ledger.view();
+        self.at(&mut *self.0.past.lock().await, position, &head).await
+    }
+
+    /// A view that somebody will come back to.
+    pub async fn remember(&self, view: &Arc<View>) {
+        self.0.past.lock().await.remember(view.position, view.clone());
+    }
+
+    async fn at(&self, past: &mut Past, position: u64, head: &Arc<View>) -> Result<Arc<View>, ApiError> {
+        let near = [Some(head.clone()), self.0.subscribers.near(position)];
+        past.at(position, near, &*self.0.rows).await.map_err(unreadable)
     }
 }
 

@@ -3,8 +3,9 @@
 //! want the same.
 
 use super::delivered::{Delivered, Want};
+use crate::event::Event;
 use crate::log::writer::Published;
-use crate::views::{View, replay};
+use crate::views::{Effect, View, replay};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
@@ -30,6 +31,9 @@ pub struct Kept {
     batch: Arc<Published>,
     told: Mutex<HashMap<Arc<Want>, Told>>,
 }
+
+/// Gives the view after an event; it costs something.
+pub type Look<'a> = &'a mut dyn FnMut() -> Arc<View>;
 
 /// What is told of a batch.
 pub type Told = Arc<[Arc<Delivered>]>;
@@ -104,9 +108,18 @@ impl Kept {
 
     fn tell(&self, want: &Want) -> Vec<Arc<Delivered>> {
         let mut told = Vec::new();
+        self.each(|event, effects, after| {
+            told.extend(want.tell(event, effects, after).map(Arc::new));
+            true
+        });
+        told
+    }
+
+    /// Shows the batch's events with what each did, and the view after it for who asks, until it is enough.
+    pub fn each(&self, mut show: impl FnMut(&Event, &[Effect], Look<'_>) -> bool) -> bool {
         let (mut view, mut folded) = (None, 0);
-        for (nth, (event, effects)) in self.events.iter().enumerate() {
-            let after = || {
+        self.events.iter().enumerate().all(|(nth, (event, effects))| {
+            let mut after = || {
                 if nth + 1 == self.events.len() {
                     return self.view.clone();
                 }
@@ -117,8 +130,7 @@ impl Kept {
                 folded = nth + 1;
                 Arc::new(view.clone())
             };
-            told.extend(want.tell(event, effects, after).map(Arc::new));
-        }
-        told
+            show(event, effects, &mut after)
+        })
     }
 }

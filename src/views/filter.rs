@@ -1,9 +1,12 @@
 //! What of all changes somebody wants to hear: classes, objects, fields, and
 //! values that fields must have. Must never know who asks.
 
-use super::Object;
+use super::read::{ReadView, Scope};
+use super::relations::holds;
+use super::{Object, View};
 use crate::model::{ClassId, MODEL};
 use crate::value::{Ref, Value};
+use std::sync::Arc;
 
 /// Things that one filter may name.
 pub const WANTS_MAX: usize = 1_000;
@@ -107,9 +110,10 @@ impl Filter {
         !class.def().flags.no_events && (self.every || self.wants.iter().any(|want| want.class == class))
     }
 
-    /// Whether an object's fields have the values that they must have.
-    pub fn passes(&self, class: ClassId, object: &Object) -> bool {
-        self.tests.iter().all(|test| test.passes(class, object))
+    /// Whether an object's fields have the values that they must have, as far as they may be seen. The view is asked
+    /// for only by tests of references.
+    pub fn passes(&self, scope: &Scope, view: &dyn Fn() -> Arc<View>, class: ClassId, object: &Object) -> bool {
+        self.tests.iter().all(|test| test.passes(scope, view, class, object))
     }
 
     pub fn has_tests(&self) -> bool {
@@ -160,15 +164,20 @@ impl Test {
         known.then(|| Test { class, field: field.to_string(), values })
     }
 
-    fn passes(&self, class: ClassId, object: &Object) -> bool {
+    fn passes(&self, scope: &Scope, view: &dyn Fn() -> Arc<View>, class: ClassId, object: &Object) -> bool {
         if self.class.is_some_and(|only| only != class) {
             return true;
         }
         let Some(field) = visible(class, &self.field) else { return false };
         let is = |value: &Value| self.values.iter().any(|wanted| text_is(value, wanted));
-        match &object.record[field] {
+        let any = |value: &Value| match value {
             Value::Set(members) => members.iter().any(is),
             value => is(value),
+        };
+        // A reference that may not be seen must not be found out by guessing.
+        match holds(class.def().fields[field].ty) {
+            Some(_) => any(&ReadView::new(&view(), scope).field(class, field, object)),
+            None => any(&object.record[field]),
         }
     }
 }

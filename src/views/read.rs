@@ -34,14 +34,18 @@ impl Scope {
         if whose.is_null() {
             return Scope::All;
         }
-        let Some(found) = view.find::<user>(whose) else { return Scope::nothing() };
+        view.find::<user>(whose).map_or_else(Scope::nothing, |found| Scope::of_user(found))
+    }
+
+    /// The same of a user as it is, or was.
+    pub fn of_user(found: &Object) -> Scope {
         let reads = found.get(user::reads);
         if found.get(user::is_local_superuser) || reads.iter().any(|text| text.as_str() == "*") {
             return Scope::All;
         }
         let owner = Some(Arc::from(format!("user/{}", found.get(user::short_name))));
         let mut readable = Readable { owner, ..Readable::default() };
-        readable.objects.insert((ClassId::user, whose));
+        readable.objects.insert((ClassId::user, found.reference));
         for text in reads {
             match text.as_str().split_once('/') {
                 None => readable.classes.extend(MODEL.class(text.as_str())),
@@ -58,11 +62,7 @@ impl Scope {
     /// Whether the object may be read.
     pub fn shows(&self, class: ClassId, object: &Object) -> bool {
         let Scope::Only(readable) = self else { return true };
-        let owner = match class {
-            ClassId::task => Some(object.get(task::owner)),
-            ClassId::subscription => Some(object.get(subscription::owner)),
-            _ => None,
-        };
+        let owner = owner(class, object);
         readable.names(class, object.reference) || (owner.is_some() && owner == readable.owner.as_ref())
     }
 
@@ -102,8 +102,23 @@ impl Scope {
             }
             (Ty::Record(class), Value::Map(map)) => self.limit_record(view, class, &map),
             (Ty::Option(of), value) => self.limit(view, *of, value),
+            // Texts may hold references too: results and errors of tasks, above all.
+            (Ty::String, Value::String(text)) if self.hides_text(view, &text) => Value::from(Ref::NULL.to_string()),
             (_, value) => value,
         }
+    }
+
+    /// Whether a text is the reference or the uuid of something that may not be seen.
+    pub fn hides_text(&self, view: &View, text: &str) -> bool {
+        if *self == Scope::All || Ref::parse(text).or_else(|| Ref::parse_uuid(text)).is_none_or(|named| named.is_null())
+        {
+            return false;
+        }
+        crate::model::CLASS_IDS.iter().any(|class| {
+            let named = Ref::parse(text).filter(|named| view.object(*class, *named).is_some());
+            let named = named.or_else(|| view.by_uuid(*class, text));
+            named.is_some_and(|named| !self.shows_ref(view, *class, named))
+        })
     }
 
     fn limit_record(&self, view: &View, class: ClassId, record: &Map) -> Value {
@@ -117,17 +132,65 @@ impl Scope {
     /// The first of a call's arguments that names what its caller may not see; sessions are the callers' own.
     pub fn hidden_argument(&self, view: &View, message: &Message, args: &[Value]) -> Option<(ClassId, Ref)> {
         let Scope::Only(_) = self else { return None };
-        let mut named = message.params.iter().zip(args).flat_map(|(param, value)| {
-            let class = super::relations::holds(param.ty).filter(|class| *class != ClassId::session);
-            class.into_iter().flat_map(move |class| value.references(param.ty).into_iter().map(move |r| (class, r)))
-        });
+        let mut named = Vec::new();
+        message.params.iter().zip(args).for_each(|(param, value)| references(param.ty, value, &mut named));
+        let mut named = named.into_iter().filter(|(class, _)| *class != ClassId::session);
         named.find(|(class, reference)| !self.shows_ref(view, *class, *reference))
+    }
+}
+
+/// Every reference in a value of some type, records included.
+fn references(ty: Ty, value: &Value, found: &mut Vec<(ClassId, Ref)>) {
+    match (ty, value) {
+        (Ty::Ref(class), Value::Ref(reference)) => found.push((class, *reference)),
+        (Ty::Set(of), Value::Set(members)) => members.iter().for_each(|member| references(*of, member, found)),
+        (Ty::Map(key, of), Value::Map(map)) => {
+            for (name, member) in map.iter() {
+                if let (Ty::Ref(class), Some(reference)) = (key, Ref::parse(name)) {
+                    found.push((*class, reference));
+                }
+                references(*of, member, found);
+            }
+        }
+        (Ty::Record(class), Value::Map(record)) => {
+            for (name, member) in record.iter() {
+                if let Some(field) = MODEL.field(class, name) {
+                    references(class.def().fields[field].ty, member, found);
+                }
+            }
+        }
+        (Ty::Option(of), value) => references(*of, value, found),
+        _ => {}
+    }
+}
+
+/// Whose an object is, of the classes whose objects are somebody's.
+fn owner(class: ClassId, object: &Object) -> Option<&Arc<str>> {
+    match class {
+        ClassId::task => Some(object.get(task::owner)),
+        ClassId::subscription => Some(object.get(subscription::owner)),
+        _ => None,
     }
 }
 
 impl Readable {
     fn names(&self, class: ClassId, reference: Ref) -> bool {
         self.classes.contains(&class) || self.objects.contains(&(class, reference))
+    }
+
+    /// How many objects may be read of a class that may not be read whole: only those with owners are looked through.
+    fn count(&self, view: &View, class: ClassId) -> usize {
+        let named = self.objects.range((class, Ref::NULL)..=(class, Ref([u8::MAX; 16])));
+        let named = named.filter(|(class, reference)| view.object(*class, *reference).is_some()).count();
+        let own = |object: &&Arc<Object>| {
+            !self.objects.contains(&(class, object.reference)) && owner(class, object) == self.owner.as_ref()
+        };
+        match (class, &self.owner) {
+            (ClassId::task | ClassId::subscription, Some(_)) => {
+                named + view.class(class).objects.values().filter(own).count()
+            }
+            _ => named,
+        }
     }
 }
 
@@ -169,7 +232,8 @@ impl<'a> ReadView<'a> {
     pub fn counts(self) -> impl Iterator<Item = (ClassId, usize)> + use<'a> {
         let counted = move |(class, count)| match self.scope {
             Scope::All => (class, count),
-            Scope::Only(_) => (class, self.objects(class).count()),
+            Scope::Only(readable) if readable.classes.contains(&class) => (class, count),
+            Scope::Only(readable) => (class, readable.count(self.view, class)),
         };
         self.view.counts().map(counted)
     }

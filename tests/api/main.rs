@@ -12,10 +12,13 @@ mod local;
 mod objects;
 mod past;
 mod push;
+mod push_tls;
 mod reference;
 mod roles;
+mod scope;
 mod server;
 mod sessions;
+mod streams;
 mod subscriptions;
 mod tasks;
 

@@ -13,13 +13,19 @@ use tokio::sync::mpsc;
 /// How long nothing arrives before the simulated clock goes on.
 const QUIET: Duration = Duration::from_millis(50);
 /// Moves of the simulated clock.
-const SECOND: usize = 10;
+pub const SECOND: usize = 10;
+/// When the simulated clock begins, in Unix time.
+const BEGINS_S: i64 = 1_700_000_000;
 
 /// How a receiver answers one post.
 #[derive(Clone, Copy, Debug)]
 enum How {
     Status(u16),
     RetryAfter(u64),
+    /// The same as a date, so many seconds from the simulated server's beginning.
+    RetryAt(u64),
+    /// An answer that begins, and goes on for ever.
+    Drip,
     Redirect,
     Hang,
     HalfWay,
@@ -40,6 +46,11 @@ struct Receiver {
 
 /// A receiver that answers as told, then accepts everything.
 async fn receiver(how: impl IntoIterator<Item = How>) -> Receiver {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    receive_on(listener, how)
+}
+
+fn receive_on(listener: tokio::net::TcpListener, how: impl IntoIterator<Item = How>) -> Receiver {
     let how: Arc<Mutex<VecDeque<How>>> = Arc::new(Mutex::new(how.into_iter().collect()));
     let (sender, got) = mpsc::unbounded_channel();
     let answer = move |headers: HeaderMap, bytes: bytes::Bytes| {
@@ -55,6 +66,17 @@ async fn receiver(how: impl IntoIterator<Item = How>) -> Receiver {
                     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                     response.headers_mut().insert("retry-after", seconds.into());
                 }
+                How::RetryAt(seconds) => {
+                    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+                    let date = jiff::Timestamp::from_second(BEGINS_S + seconds as i64).expect("a time");
+                    let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+                    response.headers_mut().insert("retry-after", date.parse().expect("a value"));
+                }
+                How::Drip => {
+                    let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("begun")]);
+                    let never = futures_util::stream::pending();
+                    *response.body_mut() = axum::body::Body::from_stream(futures_util::StreamExt::chain(begun, never));
+                }
                 How::Redirect => {
                     *response.status_mut() = StatusCode::FOUND;
                     response.headers_mut().insert("location", "/elsewhere".parse().expect("a value"));
@@ -69,7 +91,6 @@ async fn receiver(how: impl IntoIterator<Item = How>) -> Receiver {
         }
     };
     let router = axum::Router::new().route("/hook", axum::routing::post(answer));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
     tokio::spawn(async move { axum::serve(listener, router).await });
     Receiver { url, got }
@@ -126,7 +147,16 @@ async fn pushed(server: &Server, url: &str, more: Json) -> Json {
 async fn receivers_that_fail_lose_nothing_and_delay_nobody() {
     let server = Server::start().await;
     let mut good = receiver([]).await;
-    let trouble = [How::Status(500), How::Hang, How::HalfWay, How::Redirect, How::RetryAfter(120), How::Status(429)];
+    let trouble = [
+        How::Status(500),
+        How::Hang,
+        How::Drip,
+        How::HalfWay,
+        How::Redirect,
+        How::RetryAfter(120),
+        How::Status(429),
+        How::Status(404),
+    ];
     let mut bad = receiver(trouble).await;
     for url in [&good.url, &bad.url] {
         pushed(&server, url, json!({})).await;
@@ -183,6 +213,79 @@ async fn a_receiver_that_is_down_for_an_hour_gets_everything_and_one_for_too_lon
     assert_eq!(receiver.accepted(&server, expected.len(), &mut refused).await, expected);
     while field("failures").await != 0 {
         server.pass(SECOND).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_receiver_asks_to_wait_is_waited_and_the_batch_comes_again_as_it_was() {
+    let server = Server::start().await;
+    let now = || (server.gateway.ledger.world().now() / 1_000_000) as u64 - BEGINS_S as u64;
+    let mut receiver = receiver([How::RetryAfter(120), How::RetryAt(1_000), How::RetryAfter(1_000_000)]).await;
+    let own = pushed(&server, &receiver.url, json!({})).await;
+    let first = receiver.next(&server).await;
+    let asked = now();
+    mutate(&server, 3).await;
+    let again = receiver.next(&server).await;
+    assert!((asked + 120..asked + 125).contains(&now()), "{} after {asked}", now());
+    let third = receiver.next(&server).await;
+    assert!((1_000..1_005).contains(&now()), "{}", now());
+    let asked = now();
+    let last = receiver.next(&server).await;
+    assert!((asked + 3_600..asked + 3_605).contains(&now()), "an hour is the longest that anybody waits");
+    for got in [&again, &third, &last] {
+        assert_eq!((&got.headers["webhook-id"], &got.bytes), (&first.headers["webhook-id"], &first.bytes));
+    }
+    assert!(last.accepted);
+    let rest = receiver.next(&server).await;
+    assert_eq!(rest.body["events"].as_array().expect("events").len(), 3, "what came meanwhile is a batch of its own");
+    assert_eq!(ask(&server, "subscription.get_failures", &[own]).await, 0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_nobody_reaches_for_an_hour_gets_everything_and_delays_nobody() {
+    let server = Server::start().await;
+    let mut good = receiver([]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let own = pushed(&server, &format!("http://{address}/hook"), json!({})).await;
+    pushed(&server, &good.url, json!({})).await;
+    let mut refused = Vec::new();
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        mutate(&server, 3).await;
+        let expected = positions(&server).await;
+        let fresh = expected.len() - seen.len();
+        seen.extend(good.accepted(&server, fresh, &mut refused).await);
+        assert_eq!(seen, expected, "the other is told as if nothing were wrong");
+        server.pass(600 * SECOND).await;
+    }
+    assert_eq!(ask(&server, "subscription.get_state", std::slice::from_ref(&own)).await, "active");
+    assert!(ask(&server, "subscription.get_failures", std::slice::from_ref(&own)).await.as_u64() > Some(10));
+    let listener = tokio::net::TcpListener::bind(address).await.expect("the port is free again");
+    let mut back = receive_on(listener, []);
+    assert_eq!(back.accepted(&server, seen.len(), &mut refused).await, seen, "in order, none missing");
+    assert!(refused.is_empty());
+}
+
+#[tokio::test]
+async fn where_the_configuration_does_not_let_it_call_it_does_not_call() {
+    use xenledger::subscribe::push::{address::Allowed, post::Post};
+    for (allowed, why) in [
+        (Allowed { private: false, plain: true }, "private address"),
+        (Allowed { private: true, plain: false }, "only https"),
+        (Allowed { private: false, plain: false }, "only https"),
+    ] {
+        let server = Server::posting(Post::new(allowed)).await;
+        let mut receiver = receiver([]).await;
+        // By a name, so that it is the address it leads to that counts.
+        let own = pushed(&server, &receiver.url.replace("127.0.0.1", "localhost"), json!({})).await;
+        let test = ask(&server, "subscription.test", std::slice::from_ref(&own)).await;
+        assert!(test.as_str().expect("text").contains(why), "{allowed:?}: {test}");
+        server.pass(60 * SECOND).await;
+        let error = ask(&server, "subscription.get_last_error", &[own]).await;
+        assert!(error.as_str().expect("text").contains(why), "{allowed:?}: {error}");
+        assert!(receiver.got.try_recv().is_err(), "nothing was sent");
     }
 }
 

@@ -65,15 +65,20 @@ impl Secrets for Vault {
 
 impl Server {
     pub async fn start() -> Server {
-        Server::new(false).await
+        Server::posting(open_post()).await
     }
 
     /// A server that carries operations out on the simulated hypervisor.
     pub async fn reconciled() -> Server {
-        Server::new(true).await
+        Server::new(true, open_post()).await
     }
 
-    async fn new(reconciled: bool) -> Server {
+    /// A server that posts to destinations in that way.
+    pub async fn posting(post: Post) -> Server {
+        Server::new(false, post).await
+    }
+
+    async fn new(reconciled: bool, post: Post) -> Server {
         let mut port = MemoryLog::new();
         let (term, _) = port.open().await.expect("a new log opens");
         let world = World::simulated(1_700_000_000_000_000, 42);
@@ -88,7 +93,6 @@ impl Server {
         found(&ledger).await;
         let past = Past::new(port.another());
         let (log, feed) = (port.another(), Feed::new(ledger.clone(), subscribers.clone(), port.another()));
-        let post = Post::new(Allowed { private: true, plain: true });
         let (told, secrets) = (subscribers.clone(), port.another());
         let push = Push::new(ledger.clone(), told, feed.clone(), secrets, post, Default::default());
         tokio::spawn(push.clone().run());
@@ -231,6 +235,11 @@ impl Server {
         let vms = self.call("VM.get_all", json!([session])).await.expect("answers");
         Names { session: session.clone(), vm: vms[0].clone(), network, uuid, task }
     }
+}
+
+/// Posts to this machine, with and without TLS.
+fn open_post() -> Post {
+    Post::new(Allowed { private: true, plain: true })
 }
 
 /// Starts what carries operations out.

@@ -12,7 +12,7 @@ pub async fn ask(server: &Server, method: &str, params: &[Json]) -> Json {
 }
 
 /// The code with which a call is refused.
-async fn refused(server: &Server, method: &str, params: &[Json]) -> String {
+pub async fn refused(server: &Server, method: &str, params: &[Json]) -> String {
     let mut all = vec![json!(server.session)];
     all.extend_from_slice(params);
     server.call(method, Json::Array(all)).await.expect_err(method).0
@@ -22,12 +22,12 @@ pub async fn subscribe(server: &Server, record: Json) -> Json {
     ask(server, "subscription.create", &[record]).await
 }
 
-async fn poll(server: &Server, subscription: &Json) -> Json {
+pub async fn poll(server: &Server, subscription: &Json) -> Json {
     ask(server, "subscription.poll", &[subscription.clone(), json!(1000), json!(0.0)]).await
 }
 
 /// All that a subscription has to tell, acknowledged on the way.
-async fn drain(server: &Server, subscription: &Json) -> Vec<Json> {
+pub async fn drain(server: &Server, subscription: &Json) -> Vec<Json> {
     let mut all = Vec::new();
     loop {
         let told = ask(server, "subscription.poll", &[subscription.clone(), json!(3), json!(0.0)]).await;
@@ -40,13 +40,13 @@ async fn drain(server: &Server, subscription: &Json) -> Vec<Json> {
     }
 }
 
-fn machine(name: &str) -> Json {
+pub fn machine(name: &str) -> Json {
     json!({"name_label": name, "memory_static_max": 16 << 20, "memory_dynamic_max": 16 << 20, "memory_dynamic_min": 16 << 20,
         "memory_static_min": 16 << 20, "VCPUs_max": 1, "VCPUs_at_startup": 1, "HVM_boot_policy": "BIOS order"})
 }
 
 /// A history with everything in it: objects that come, change, refer to each other and go.
-async fn live(server: &Server, rounds: u64) {
+pub async fn live(server: &Server, rounds: u64) {
     let network = ask(server, "network.create", &[json!({"name_label": "lan"})]).await;
     for round in 0..rounds {
         let vm = ask(server, "VM.create", &[machine(&format!("m{round}"))]).await;
@@ -126,7 +126,7 @@ async fn what_comes_from_the_log_is_what_came_from_memory() {
 }
 
 /// Applies one told event to a client's copy of the objects.
-fn apply(copy: &mut Map<String, Json>, event: &Json) {
+pub fn apply(copy: &mut Map<String, Json>, event: &Json) {
     for change in event["changes"].as_array().expect("changes") {
         let key = format!("{} {}", change["class"].as_str().expect("text"), change["ref"].as_str().expect("text"));
         match change["operation"].as_str() {
@@ -160,7 +160,7 @@ fn change_field(value: &mut Json, how: &Json) {
 }
 
 /// Sets have no order.
-fn sorted(value: &Json) -> Json {
+pub fn sorted(value: &Json) -> Json {
     match value {
         Json::Array(members) => {
             let mut members: Vec<Json> = members.iter().map(sorted).collect();
@@ -228,7 +228,7 @@ async fn a_filter_that_names_nothing_is_refused() {
 }
 
 /// A user with a role and a list of what it may read, logged in.
-async fn limited(server: &Server, name: &str, role: &str, reads: Json) -> Server {
+pub async fn limited(server: &Server, name: &str, role: &str, reads: Json) -> Server {
     let roles = ask(server, "role.get_by_name_label", &[json!(role)]).await;
     let user =
         ask(server, "user.create", &[json!({"short_name": name, "fullname": name, "roles": roles, "reads": reads})])

@@ -50,6 +50,10 @@ class! {
         RO idle_timeout: Int = 0, volatile, extension;
         /// Seconds after which it ends however much it is used, as the pool has it.
         RO max_lifetime: Int = 0, volatile, extension;
+        /// What it registered for with `event.register`.
+        RO registered: Set<String> = {}, internal;
+        /// The position up to which it took the answers of `event.next`.
+        RO told: Int = 0, internal;
     }
     messages {
         /// Use the session, and say when it ends if it is not used any more.

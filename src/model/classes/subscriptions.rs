@@ -60,6 +60,8 @@ class! {
         RO user: Ref<user> = null, internal;
         /// Where the vault keeps the secret, and what that must hash to; empty if there is none.
         RO sealed: String = "", internal;
+        /// The position of the last event of a batch that was posted and not accepted: it is posted again as it was.
+        RO posted: Int = 0, internal;
     }
     messages {
         /// Tell nothing for a while; nothing is lost meanwhile.

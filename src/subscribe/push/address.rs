@@ -1,8 +1,8 @@
 //! Where a destination is, and whether the server may call there: a client
 //! must not be able to make it talk to machines that the client cannot reach.
 //!
-//! A name is resolved once, the address that was found is checked, and that
-//! address is connected to: a name that answers differently the second time
+//! A name is resolved once, the addresses that were found are checked, and one of
+//! those is connected to: a name that answers differently the second time
 //! changes nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -47,19 +47,14 @@ impl Target {
     }
 }
 
-/// An address of the host that may be called.
-pub async fn resolve(host: &str, port: u16, allowed: Allowed) -> Result<SocketAddr, String> {
+/// The addresses of the host that may be called, in the order in which they are to be tried.
+pub async fn resolve(host: &str, port: u16, allowed: Allowed) -> Result<Vec<SocketAddr>, String> {
     let found = tokio::net::lookup_host((host, port)).await.map_err(|error| format!("{host}: {error}"))?;
-    let mut hidden = false;
-    for address in found {
-        if allowed.private || is_public(address.ip()) {
-            return Ok(address);
-        }
-        hidden = true;
-    }
-    match hidden {
-        true => Err(format!("{host} is at a private address, which is not allowed by the configuration")),
-        false => Err(format!("{host} has no address")),
+    let (open, hidden): (Vec<_>, Vec<_>) = found.partition(|address| allowed.private || is_public(address.ip()));
+    match (open.is_empty(), hidden.is_empty()) {
+        (false, _) => Ok(open),
+        (true, false) => Err(format!("{host} is at a private address, which is not allowed by the configuration")),
+        (true, true) => Err(format!("{host} has no address")),
     }
 }
 

@@ -119,7 +119,7 @@ impl Push {
                 Ok(false) => return,
                 Err(error) => {
                     // The place is not in this log any more, or the log cannot be written.
-                    if let Err(again) = delivery.refused(error.to_string()).await {
+                    if let Err(again) = delivery.refused(error.to_string(), 0).await {
                         tracing::error!(%again, "a failed delivery could not be noted");
                     }
                     delivery.rest(PAUSE_MAX).await;
@@ -136,20 +136,31 @@ impl Push {
             return "there is no destination: the client polls".into();
         }
         let page = Page { events: Vec::new(), reached: view.position, more: false };
-        let letter = self.letter(&view, held, &page).await;
+        let letter = match self.letter(&view, held, &page).await {
+            Ok(letter) => letter,
+            Err(why) => return why,
+        };
         match self.0.post.send(&mut None, held.get(subscription::destination), &letter, self.0.ledger.world()).await {
             Outcome::Accepted(status) => status.to_string(),
             Outcome::Refused { why, .. } => why,
         }
     }
 
-    async fn letter(&self, view: &View, held: &Object, page: &Page) -> Letter {
+    /// A batch, signed if the subscription has a secret: one that cannot be read now is no reason to post unsigned.
+    async fn letter(&self, view: &View, held: &Object, page: &Page) -> Result<Letter, String> {
         let sealed = held.get(subscription::sealed);
         let secret = match vault::id_of(sealed) {
-            Some(id) => self.0.secrets.secret(id).await.ok().flatten().filter(|secret| secret.fits(sealed)),
             None => None,
+            Some(id) => {
+                let found = self.0.secrets.secret(id).await.map_err(|error| {
+                    tracing::error!(%error, "a subscription's secret could not be read");
+                    "the secret cannot be read now"
+                })?;
+                let secret = found.filter(|secret| secret.fits(sealed));
+                Some(secret.ok_or("the secret is not in the vault any more: set_secret gives it another")?.value)
+            }
         };
-        Letter::of(view, held, page, secret.map(|secret| secret.value), self.0.ledger.world().now())
+        Ok(Letter::of(view, held, page, secret, self.0.ledger.world().now()))
     }
 
     async fn submit(&self, message: &'static str, decide: Own) -> Result<bool, ApiError> {
@@ -204,11 +215,17 @@ impl Delivery {
             self.cursor = held.get(subscription::cursor).clone();
             self.unwritten = false;
         }
-        let want = Arc::new(Want::of(held, owner_scope(&view, held))?);
+        let whose = held.get(subscription::user);
+        let want = Want::of(held, owner_scope(&view, held))?.read_by(&view, whose, self.place);
         let mut keys = Key::of(&want.filter);
-        keys.push(Key::Object(ClassId::subscription, self.reference));
+        keys.extend([Key::Object(ClassId::subscription, self.reference), Key::Object(ClassId::user, whose)]);
         let waiter = inner.subscribers.register(keys);
-        let page = inner.feed.next(self.place, &want, BATCH_MAX).await?;
+        let want = Arc::new(want);
+        let mut page = inner.feed.next(self.place, &want, BATCH_MAX).await?;
+        if owner_scope(&inner.ledger.view(), held) != want.scope {
+            return Ok(true); // what was found may not be told any more
+        }
+        page.end_at(held.get(subscription::posted) as u64);
         if !page.events.is_empty() {
             self.send(&view, held, &page).await?;
             return Ok(true);
@@ -236,9 +253,12 @@ impl Delivery {
 
     async fn send(&mut self, view: &View, held: &Object, page: &Page) -> Result<(), ApiError> {
         let inner = self.push.0.clone();
-        let letter = self.push.letter(view, held, page).await;
         let destination = held.get(subscription::destination);
-        match inner.post.send(&mut self.open, destination, &letter, inner.ledger.world()).await {
+        let outcome = match self.push.letter(view, held, page).await {
+            Ok(letter) => inner.post.send(&mut self.open, destination, &letter, inner.ledger.world()).await,
+            Err(why) => Outcome::Refused { why, after: None },
+        };
+        match outcome {
             Outcome::Accepted(_) => {
                 self.place = page.reached;
                 self.unwritten = true;
@@ -247,7 +267,7 @@ impl Delivery {
                 }
             }
             Outcome::Refused { why, after } => {
-                self.refused(why).await?;
+                self.refused(why, page.events.last().map_or(0, |last| last.position)).await?;
                 let failures = held.get(subscription::failures).max(0) as u64 + 1;
                 let pause = after.map(|asked| asked.min(ASKED_MAX));
                 let pause = pause.unwrap_or_else(|| pause_after(failures, inner.ledger.world().random_u64()));
@@ -270,9 +290,9 @@ impl Delivery {
         Ok(())
     }
 
-    async fn refused(&self, why: String) -> Result<(), ApiError> {
+    async fn refused(&self, why: String, last: u64) -> Result<(), ApiError> {
         tracing::warn!(subscription = %self.reference, why, "a batch was not delivered");
-        self.push.submit("subscription.not_delivered", decide::not_delivered(self.reference, why)).await?;
+        self.push.submit("subscription.not_delivered", decide::not_delivered(self.reference, why, last)).await?;
         Ok(())
     }
 

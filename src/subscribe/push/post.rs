@@ -142,8 +142,8 @@ impl Post {
                 begin(stream).await?
             }
             Target::Http { tls, host, port, .. } => {
-                let address = resolve(host, *port, self.allowed).await?;
-                let stream = TcpStream::connect(address).await.map_err(|error| format!("{host}: {error}"))?;
+                let addresses = resolve(host, *port, self.allowed).await?;
+                let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| format!("{host}: {error}"))?;
                 stream.set_nodelay(true).map_err(|error| error.to_string())?;
                 if *tls {
                     let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;

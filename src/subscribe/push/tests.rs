@@ -58,8 +58,10 @@ async fn what_the_configuration_does_not_allow_is_not_called() {
     let tls = Target::parse("https://[::1]:8443/a?b", public).expect("the form is right");
     assert_eq!(tls, Target::Http { tls: true, host: "::1".into(), port: 8443, path: "/a?b".into() });
     assert!(Target::parse("http://h/", all).is_ok() && Target::parse("unix:/run/x", all).is_ok());
-    for host in ["127.0.0.1", "::1", "10.0.0.1"] {
-        assert!(resolve(host, 443, public).await.is_err(), "{host}");
+    // Also by a name that leads there, and in every spelling that a resolver takes.
+    for host in ["127.0.0.1", "::1", "10.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "0177.0.0.1"] {
+        let refused = resolve(host, 443, public).await.expect_err(host);
+        assert!(refused.contains("private address"), "{refused}");
         assert!(resolve(host, 443, all).await.is_ok(), "{host}");
     }
 }

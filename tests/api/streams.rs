@@ -1,0 +1,153 @@
+//! A snapshot, then a stream: whoever applies what it is told has what the server had, at every position.
+
+use super::http::{fetch, get};
+use super::server::Server;
+use super::subscriptions::{apply, ask, live, sorted};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use xenledger::log::rows::Rows;
+use xenledger::model::MODEL;
+use xenledger::views::read::{ReadView, Scope};
+use xenledger::views::{View, replay};
+use xenledger::wire::Format;
+
+/// Who changes things at the same time, and how long.
+const CHANGING: usize = 4;
+const ROUNDS: u64 = 5;
+/// Who follows, in each of two ways; they begin one after the other.
+const FOLLOWING: usize = 3;
+/// Every so many positions are compared, and the last; it costs more than all the rest.
+const COMPARED: usize = 4;
+const CLASSES: [&str; 3] = ["VM", "network", "VIF"];
+
+/// A client's copy at one position.
+type At = (u64, Json);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_the_servers_view_at_every_position() {
+    let server = Arc::new(Server::start().await);
+    let ended = Arc::new(AtomicUsize::new(0));
+    live(&server, 3).await;
+    let mut changing = Vec::new();
+    for _ in 0..CHANGING {
+        let (server, ended) = (server.clone(), ended.clone());
+        changing.push(tokio::spawn(async move {
+            live(&server, ROUNDS).await;
+            ended.fetch_add(1, Ordering::SeqCst);
+        }));
+    }
+    let mut following = Vec::new();
+    for nth in 0..2 * FOLLOWING {
+        let (server, ended) = (server.clone(), ended.clone());
+        following.push(tokio::spawn(async move {
+            // The snapshots are taken at different moments of the same commotion.
+            for _ in 0..nth {
+                ask(&server, "network.get_all", &[]).await;
+            }
+            if nth % 2 == 0 { stream(&server).await } else { long_polls(&server, &ended).await }
+        }));
+    }
+    for one in changing {
+        one.await.expect("everything is allowed");
+    }
+    // The last word, behind which a stream need not be read.
+    ask(&server, "network.create", &[json!({"name_label": "the end"})]).await;
+    let mut compared = 0;
+    for one in following {
+        let copies = one.await.expect("the story makes sense");
+        assert!(copies.len() > 3, "only {} positions", copies.len());
+        compared += copies.len();
+        compare(&server, copies).await;
+    }
+    assert!(compared > 50 * FOLLOWING, "only {compared} positions were heard of");
+}
+
+fn path(server: &Server, more: &str) -> String {
+    format!("/events?classes={}&session_id={}{more}", CLASSES.join(","), server.session)
+}
+
+fn key(object: &Json) -> String {
+    format!("{} {}", object["class"].as_str().expect("text"), object["ref"].as_str().expect("text"))
+}
+
+fn position(token: &str) -> u64 {
+    token.split(',').next().and_then(|digits| digits.parse().ok()).expect("a token")
+}
+
+/// By Server-Sent Events.
+async fn stream(server: &Server) -> Vec<At> {
+    let (_, mut body) = fetch(server, &path(server, ""), &[]).await;
+    let (mut copy, mut copies, mut text) = (Map::new(), Vec::new(), String::new());
+    while !copies.last().is_some_and(|(_, copy): &At| copy.to_string().contains("the end")) {
+        let frame = body.frame().await.expect("it goes on").expect("a frame").into_data().expect("data");
+        text.push_str(std::str::from_utf8(&frame).expect("text"));
+        while let Some((message, rest)) = text.split_once("\n\n") {
+            let field = |name: &str| message.lines().find_map(|line| line.strip_prefix(name));
+            let data = || serde_json::from_str::<Json>(field("data: ").unwrap_or("{}")).expect("JSON");
+            match (field("event: "), field("id: ")) {
+                (Some("snapshot"), _) => drop(copy.insert(key(&data()), data()["snapshot"].clone())),
+                (Some("live"), Some(id)) => copies.push((position(id), json!(copy))),
+                (None, Some(id)) => {
+                    if field("data: ").is_some() {
+                        apply(&mut copy, &data());
+                    }
+                    copies.push((position(id), json!(copy)));
+                }
+                (Some(other), _) => panic!("{other}: {message}"),
+                (None, None) => {}
+            }
+            text = rest.to_string();
+        }
+    }
+    copies
+}
+
+/// By long polls, a few events at a time.
+async fn long_polls(server: &Server, ended: &AtomicUsize) -> Vec<At> {
+    let (_, begin) = get(server, &path(server, "&timeout=0")).await;
+    let mut copy = Map::new();
+    for object in begin["snapshot"].as_array().expect("objects") {
+        copy.insert(key(object), object["snapshot"].clone());
+    }
+    let mut token = begin["token"].as_str().expect("a token").to_string();
+    let mut copies = vec![(position(&token), json!(copy))];
+    loop {
+        let over = ended.load(Ordering::SeqCst) == CHANGING;
+        let (_, told) = get(server, &path(server, &format!("&timeout=0.05&max=3&token={token}"))).await;
+        token = told["token"].as_str().expect("a token").to_string();
+        let events = told["events"].as_array().expect("events");
+        if events.is_empty() && over {
+            return copies;
+        }
+        events.iter().for_each(|event| apply(&mut copy, event));
+        copies.push((position(&token), json!(copy)));
+    }
+}
+
+/// Each copy beside the fold of the log up to its position.
+async fn compare(server: &Server, copies: Vec<At>) {
+    let rows = server.log.behind(0, usize::MAX).await.expect("a log in memory");
+    let (mut view, mut rows) = (View::default(), rows.iter().peekable());
+    let last = copies.len() - 1;
+    for (nth, (position, copy)) in copies.into_iter().enumerate() {
+        if nth % COMPARED != 0 && nth != last {
+            continue;
+        }
+        while let Some(row) = rows.next_if(|row| row.position <= position) {
+            replay(&mut view, &row.event().expect("an event"));
+        }
+        let mut theirs = Map::new();
+        for class in CLASSES.map(|name| MODEL.class(name).expect("a class")) {
+            let read = ReadView::new(&view, &Scope::All);
+            for object in read.objects(class) {
+                let mut out = Vec::new();
+                Format::Json.render(&mut out, &read.record(class, object));
+                let record: Json = serde_json::from_slice(&out).expect("JSON");
+                theirs.insert(format!("{} {}", class.name(), object.reference), record);
+            }
+        }
+        assert_eq!(sorted(&copy), sorted(&json!(theirs)), "at position {position}");
+    }
+}
