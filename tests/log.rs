@@ -102,6 +102,7 @@ async fn rows_come_back(storage: impl Storage) {
     assert_eq!(log.read(0, 5000).await.expect("read"), all);
     assert_eq!(log.read(70, 10).await.expect("read"), all[70..80]);
     assert_eq!(log.read(head.position, 10).await.expect("read"), []);
+    assert_eq!(log.read(u64::MAX, 10).await.expect("read"), [], "behind every position there is nothing");
     let (again, found) = storage.port().await.open().await.expect("open again");
     assert_eq!((again > term, found), (true, head));
 }
@@ -324,6 +325,7 @@ async fn what_was_written_is_there_after_reopening() {
     }
     let reader = LogReader::open(folder.path()).await.expect("a reader");
     assert_eq!(reader.read(0, 100).await.expect("read"), all);
+    assert_eq!(reader.read(u64::MAX, 100).await.expect("read"), []);
 }
 
 /// Readers see whole batches only, while the writer works.

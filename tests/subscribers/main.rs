@@ -89,30 +89,30 @@ fn every_subscriber_hears_everything_whatever_crashes() {
 }
 
 /// All subscribers, each on a thread of its own.
-fn subscribe(place: &Arc<Place>, folder: &std::path::Path, random: &mut ChaCha8Rng) -> Vec<Telling> {
-    let mut all: Vec<Telling> = Vec::new();
-    let mut add = |count: usize, begin: &dyn Fn(usize, Wants, u64) -> Telling| {
+fn subscribe(place: &Arc<Place>, folder: &std::path::Path, random: &mut ChaCha8Rng) -> Vec<(&'static str, Telling)> {
+    let mut all = Vec::new();
+    let mut add = |kind: &'static str, count: usize, begin: &dyn Fn(usize, Wants, u64) -> Telling| {
         for nth in 0..count {
-            all.push(begin(nth, Wants::nth(nth), random.next_u64()));
+            all.push((kind, begin(nth, Wants::nth(nth), random.next_u64())));
         }
     };
-    add(POLLED, &|_, wants, seed| followed::polled(place, wants, seed));
-    add(STREAMED, &|_, wants, seed| followed::streamed(place, wants, seed));
-    add(LONG_POLLED, &|_, wants, seed| followed::long_polled(place, wants, seed));
-    add(READING, &|_, wants, seed| followed::reading(place, wants, seed));
-    add(POSTED, &|nth, wants, seed| {
+    add("polls", POLLED, &|_, wants, seed| followed::polled(place, wants, seed));
+    add("a stream", STREAMED, &|_, wants, seed| followed::streamed(place, wants, seed));
+    add("long polls", LONG_POLLED, &|_, wants, seed| followed::long_polled(place, wants, seed));
+    add("a reader", READING, &|_, wants, seed| followed::reading(place, wants, seed));
+    add("deliveries", POSTED, &|nth, wants, seed| {
         // Every third listens on a Unix socket.
         let socket = (nth % 3 == 0).then(|| folder.join(format!("hook-{nth}")));
         posted::posted(place, wants, seed, socket)
     });
-    add(COALESCED, &|_, _, seed| coalesced::coalesced(place, seed));
-    add(REGISTERED, &|_, _, _| registered::registered(place));
+    add("event.from", COALESCED, &|_, _, seed| coalesced::coalesced(place, seed));
+    add("event.next", REGISTERED, &|_, _, _| registered::registered(place));
     all
 }
 
-fn ended(telling: Telling, began: Instant, server: &Server) -> Box<dyn Story> {
+fn ended((kind, telling): (&str, Telling), began: Instant, server: &Server) -> Box<dyn Story> {
     while !telling.is_finished() {
-        assert!(began.elapsed() < END_MAX, "a subscriber does not hear the end:\n{}", server.said());
+        assert!(began.elapsed() < END_MAX, "{kind} do not hear the end:\n{}", server.said());
         sleep(Duration::from_millis(20));
     }
     telling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
