@@ -232,11 +232,15 @@ pub fn delivered(reference: Ref, since: Arc<str>, token: Token, accepted: bool) 
 }
 
 /// A destination did not accept a batch. After too long the subscription fails, and people are told.
-/// `last` is the position of its last event, so that the same batch is posted again, also after a restart.
-pub fn not_delivered(reference: Ref, why: String, last: u64) -> Own {
+/// `last` is the position of its last event, and `token` how far everything was accepted before: the same batch is
+/// posted again, also after a restart.
+pub fn not_delivered(reference: Ref, why: String, since: Arc<str>, token: Token, last: u64) -> Own {
     Box::new(move |draft| {
         let held = draft.find::<subscription>(reference)?;
-        draft.set(reference, subscription::posted, last as i64);
+        if *held.get(subscription::cursor) == since {
+            reach(draft, reference, token);
+            draft.set(reference, subscription::posted, last as i64);
+        }
         let mut why = why;
         why.truncate(why.floor_char_boundary(ERROR_MAX));
         let since = match held.get(subscription::failing_since) {

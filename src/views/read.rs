@@ -143,6 +143,8 @@ impl Scope {
 fn references(ty: Ty, value: &Value, found: &mut Vec<(ClassId, Ref)>) {
     match (ty, value) {
         (Ty::Ref(class), Value::Ref(reference)) => found.push((class, *reference)),
+        // A record's fields are as they came off the wire.
+        (Ty::Ref(class), Value::String(text)) => found.extend(Ref::parse(text).map(|reference| (class, reference))),
         (Ty::Set(of), Value::Set(members)) => members.iter().for_each(|member| references(*of, member, found)),
         (Ty::Map(key, of), Value::Map(map)) => {
             for (name, member) in map.iter() {

@@ -20,8 +20,9 @@ struct Authority {
 }
 
 impl Authority {
-    fn new() -> Authority {
+    fn new(name: &str) -> Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Authority { key: KeyPair::generate().expect("a key"), params }
     }
@@ -63,7 +64,9 @@ async fn receiver(config: Option<ServerConfig>) -> (String, Arc<AtomicUsize>) {
     let url = format!("https://{}/hook", listener.local_addr().expect("an address"));
     let (posts, counted) = (Arc::new(AtomicUsize::new(0)), Arc::default());
     let counting: Arc<AtomicUsize> = Arc::clone(&posts);
-    let answer = move || async move { drop(counting.fetch_add(1, Ordering::SeqCst)) };
+    let answer = move || async move {
+        counting.fetch_add(1, Ordering::SeqCst);
+    };
     let router = axum::Router::new().route("/hook", axum::routing::post(answer));
     let silent: Arc<std::sync::Mutex<Vec<tokio::net::TcpStream>>> = counted;
     tokio::spawn(async move {
@@ -87,7 +90,7 @@ async fn receiver(config: Option<ServerConfig>) -> (String, Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn only_who_proves_to_be_meant_is_told() {
-    let (known, unknown) = (Authority::new(), Authority::new());
+    let (known, unknown) = (Authority::new("known"), Authority::new("unknown"));
     let valid = (2020, 2090);
     let cases = [
         ("a good certificate", Some(known.certify("127.0.0.1", valid)), None),

@@ -71,6 +71,7 @@ fn every_subscriber_hears_everything_whatever_crashes() {
     for _ in 0..kills {
         let count = CHANGES.start + random.next_u64() % (CHANGES.end - CHANGES.start);
         changes += mutate::until(&place, &mut pool, count, || server.kill());
+        place.killed();
         server = Server::start_with(&data, &args);
         place.moved(&server);
     }
@@ -81,6 +82,7 @@ fn every_subscriber_hears_everything_whatever_crashes() {
     for story in &stories {
         story.compare(&log);
     }
+    nobody_waits_for_who_has_gone(&place);
     assert!(server.runs(), "the server ended by itself:\n{}", server.said());
     println!("{changes} changes acknowledged, {} events in the log, {} stories", log.len(), stories.len());
     server.kill();
@@ -116,6 +118,30 @@ fn ended((kind, telling): (&str, Telling), began: Instant, server: &Server) -> B
         sleep(Duration::from_millis(20));
     }
     telling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Blocked calls and streams end when their sockets close.
+fn nobody_waits_for_who_has_gone(place: &Place) {
+    let own = place.ask("subscription.create", &[json!({"classes": ["VBD"]})]);
+    let task = place.ask("task.create", &[json!("never ends"), json!("")]);
+    let network = place.ask("network.get_all", &[])[0].clone();
+    let state = json!(format!("network/{}", network.as_str().expect("a reference")));
+    place.ask("event.register", &[json!(["VBD"])]);
+    let calls = [
+        ("subscription.poll", vec![own, json!(1), json!(3600.0)]),
+        ("task.wait", vec![task, json!(3600.0)]),
+        ("event.wait", vec![state, json!({"name_label": "never"}), json!(""), json!(3600.0)]),
+        ("event.from", vec![json!(["VBD"]), place.ask("event.inject", &[json!("network"), network]), json!(3600.0)]),
+        ("event.next", vec![]),
+    ];
+    let asked: Vec<_> = calls.iter().map(|(method, params)| place.begin(method, params)).collect();
+    let streams =
+        [place.get("/events?classes=VBD&token=now", ""), place.get("/events?classes=VBD&timeout=3600&token=now", "")];
+    let streams = streams.map(|stream| stream.expect("the server is there"));
+    let waiting = || place.measured("waiting_calls") + place.measured("streams");
+    server::wait_for("all of them wait", END_MAX, || (waiting() as usize > asked.len() + streams.len()).then_some(()));
+    drop((asked, streams));
+    server::wait_for("nobody waits any more", END_MAX, || (waiting() == 0).then_some(()));
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -108,10 +108,10 @@ pub fn last_words(place: &Place) {
     }
     let head = place.ask("event.get_current_id", &[]);
     let head = head.as_u64().or_else(|| head.as_str()?.parse().ok()).expect("a position");
+    place.ends_behind(head);
     place.ask("network.create", &[json!({"name_label": "the end"})]);
     place.ask("VM.create", &[machine("the end")]);
     place.ask("task.create", &[json!("the end"), json!("")]);
-    place.ends_behind(head);
 }
 
 fn text_of(task: &Value) -> String {

@@ -1,6 +1,6 @@
 //! Where the server is now, who calls it, and what subscribers may want.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::server::{ANSWER_MAX, Connection, Failure, Server};
+use crate::server::{ANSWER_MAX, Connection, Failure, Server, post};
 
 /// How long to wait before looking again for a server that is not there.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -19,16 +19,26 @@ pub struct Place {
     session: String,
     /// Whoever hears of a later position has heard the end.
     end: AtomicU64,
+    /// How often the server was killed.
+    kills: AtomicU64,
 }
 
 impl Place {
     pub fn new(server: &Server) -> Place {
         let (_, session) = server.login();
-        Place { address: Mutex::new(server.http), session, end: AtomicU64::new(u64::MAX) }
+        Place { address: Mutex::new(server.http), session, end: AtomicU64::new(u64::MAX), kills: AtomicU64::new(0) }
     }
 
     pub fn moved(&self, server: &Server) {
         *self.address.lock().expect("nobody panics") = server.http;
+    }
+
+    pub fn killed(&self) {
+        self.kills.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn kills(&self) -> u64 {
+        self.kills.load(Ordering::SeqCst)
     }
 
     pub fn session(&self) -> &str {
@@ -76,6 +86,23 @@ impl Place {
         let session = &self.session;
         write!(stream, "GET {path}{separator}session_id={session} HTTP/1.0\r\nHost: test\r\n{headers}\r\n")?;
         Ok(stream)
+    }
+
+    /// A call with the session whose answer nobody reads.
+    pub fn begin(&self, method: &str, params: &[Value]) -> TcpStream {
+        let all: Vec<Value> = std::iter::once(json!(self.session)).chain(params.iter().cloned()).collect();
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": all}).to_string();
+        let mut stream = TcpStream::connect(self.address()).expect("the server is there");
+        stream.write_all(&post("/jsonrpc", &call)).expect("it reads");
+        stream
+    }
+
+    /// A figure of `/metrics`.
+    pub fn measured(&self, name: &str) -> i64 {
+        let mut page = String::new();
+        self.get("/metrics", "").expect("the server is there").read_to_string(&mut page).expect("a page");
+        let figure = page.lines().find_map(|line| line.split_once(' ').filter(|(key, _)| key.ends_with(name)));
+        figure.and_then(|(_, value)| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
     pub fn rest(&self) {

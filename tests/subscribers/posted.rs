@@ -23,8 +23,16 @@ const BAD: u32 = 12;
 struct Posted {
     wants: Wants,
     behind: u64,
-    /// Every post: its id, whether it was accepted, and its events.
-    posts: Vec<(String, bool, Vec<Told>)>,
+    posts: Vec<Post>,
+}
+
+/// One post as it came.
+struct Post {
+    id: String,
+    /// How often the server had been killed.
+    kills: u64,
+    accepted: bool,
+    told: Vec<Told>,
 }
 
 pub fn posted(place: &Arc<Place>, wants: Wants, seed: u64, socket: Option<PathBuf>) -> Telling {
@@ -57,7 +65,8 @@ pub fn posted(place: &Arc<Place>, wants: Wants, seed: u64, socket: Option<PathBu
                     _ => "HTTP/1.1 204 No Content\r\n\r\n",
                 };
                 let good = answer.contains("204");
-                story.posts.push((post.0, good, post.1));
+                let (id, told) = post;
+                story.posts.push(Post { id, kills: place.kills(), accepted: good, told });
                 if stream.get_mut().write_all(answer.as_bytes()).is_err() || !good || story.is_over(&place) {
                     break;
                 }
@@ -113,8 +122,8 @@ fn read_post(stream: &mut Stream) -> Option<(String, Vec<Told>)> {
 
 impl Posted {
     fn is_over(&self, place: &Place) -> bool {
-        let accepted = self.posts.iter().rev().find(|(_, accepted, _)| *accepted);
-        accepted.and_then(|(.., told)| told.last()).is_some_and(|event| place.is_end(event.position))
+        let accepted = self.posts.iter().rev().find(|post| post.accepted);
+        accepted.and_then(|post| post.told.last()).is_some_and(|event| place.is_end(event.position))
     }
 }
 
@@ -125,10 +134,10 @@ impl Story for Posted {
 
     fn compare(&self, log: &Log) {
         let name = self.name();
-        let last = self.posts.iter().filter_map(|(.., told)| told.last()).map(|event| event.position).max();
+        let last = self.posts.iter().filter_map(|post| post.told.last()).map(|event| event.position).max();
         let expected = log.told(&self.wants, self.behind, last.unwrap_or_default());
         let (mut accepted, mut known) = (0, HashMap::<&str, &Vec<Told>>::new());
-        for (id, good, told) in &self.posts {
+        for Post { id, accepted: good, told, .. } in &self.posts {
             let before = known.insert(id, told);
             assert!(before.is_none_or(|before| before == told), "{name}: {id} was posted again with other events");
             let own: Vec<&Told> = told.iter().filter(|event| !event.is_derived()).collect();
@@ -142,10 +151,11 @@ impl Story for Posted {
             }
         }
         assert!(accepted == expected.len() && accepted > 0, "{name}: {accepted} of {}", expected.len());
-        // Refused posts come again as they were.
+        // Refused posts come again as they were, unless the server died before it knew.
         for pair in self.posts.windows(2) {
-            let [(id, good, _), (next, ..)] = pair else { continue };
-            assert!(*good || id == next, "{name}: {id} was refused, and {next} came instead");
+            let [refused, next] = pair else { continue };
+            let same = refused.accepted || refused.kills != next.kills || refused.id == next.id;
+            assert!(same, "{name}: {} was refused, and {} came instead", refused.id, next.id);
         }
     }
 }

@@ -290,9 +290,12 @@ impl Delivery {
         Ok(())
     }
 
-    async fn refused(&self, why: String, last: u64) -> Result<(), ApiError> {
+    async fn refused(&mut self, why: String, last: u64) -> Result<(), ApiError> {
         tracing::warn!(subscription = %self.reference, why, "a batch was not delivered");
-        self.push.submit("subscription.not_delivered", decide::not_delivered(self.reference, why, last)).await?;
+        let token = Token { position: self.place, lineage: self.push.0.ledger.view().lineage };
+        let noted = decide::not_delivered(self.reference, why, self.cursor.clone(), token, last);
+        self.push.submit("subscription.not_delivered", noted).await?;
+        self.cursor = token.to_string().into();
         Ok(())
     }
 
