@@ -269,7 +269,7 @@ fn limited(error: ApiError, scope: &Scope, view: &View, args: &[Value]) -> ApiEr
 /// Whether a text is somewhere in a value.
 fn mentions(value: &Value, text: &str) -> bool {
     match value {
-        Value::String(known) => **known == *text,
+        Value::String(known) => known.contains(text),
         Value::Ref(reference) => Ref::parse(text) == Some(*reference),
         Value::Set(members) => members.iter().any(|member| mentions(member, text)),
         Value::Map(map) => map.iter().any(|(name, member)| **name == *text || mentions(member, text)),
