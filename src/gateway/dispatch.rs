@@ -178,10 +178,15 @@ impl Gateway {
         }
         let accepted = self.submit(Intent::Call(call), &caller).await?;
         noted.position = Some(accepted.position);
-        match accepted.pending {
-            None => Ok(Answer::Value(accepted.result)),
-            Some(task) => self.outcome(task, message).await.map(Answer::Value),
-        }
+        let result = match accepted.pending {
+            None => accepted.result,
+            Some(task) => self.outcome(task, message).await?,
+        };
+        Ok(Answer::Value(match message.result {
+            // What a call has made its caller knows, may it be read or not.
+            Ty::Ref(_) => result,
+            ty => sight.scope.limit(&self.ledger.view(), ty, result),
+        }))
     }
 
     /// Sends what a caller wants to the writer.

@@ -100,7 +100,7 @@ impl Gateway {
             place.noted = now;
             let decide: Own = registration::told(key, place.told);
             let note = Command::own(&caller.principal, world, Kind::Change, "event.next", decide);
-            self.ledger.submit_riding(note).await;
+            self.ledger.submit_riding(note);
         }
     }
 
