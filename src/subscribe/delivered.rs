@@ -179,16 +179,14 @@ impl Want {
         for class in CLASS_IDS.iter().copied().filter(|class| self.filter.names(*class)) {
             for object in view().class(class).objects.values() {
                 let Some(fields) = self.filter.fields(class, object.reference) else { continue };
-                match (old.shows(class, object), new.shows(class, object)) {
-                    (true, false) => parts.push(Part::of(class, object, "del", fields)),
-                    // What may not be seen any more is not shown, whatever was allowed then.
-                    (false, true) if self.scope.shows(class, object) => {
-                        if self.filter.passes(&self.scope, view, class, object) {
-                            let snapshot = Some(object.clone());
-                            parts.push(Part { snapshot, ..Part::of(class, object, "add", fields) });
-                        }
-                    }
-                    _ => {}
+                let (was, is) = (old.shows(class, object), new.shows(class, object));
+                // What may not be seen any more is not shown, whatever was allowed then.
+                let shown = || self.scope.shows(class, object) && self.filter.passes(&self.scope, view, class, object);
+                if was && !is {
+                    parts.push(Part::of(class, object, "del", fields));
+                } else if is && !was && shown() {
+                    let snapshot = Some(object.clone());
+                    parts.push(Part { snapshot, ..Part::of(class, object, "add", fields) });
                 }
             }
         }

@@ -65,6 +65,9 @@ fn reads(objects: &[(&str, &Json)]) -> Json {
     objects.iter().map(|(class, object)| json!(format!("{class}/{}", object.as_str().expect("a reference")))).collect()
 }
 
+/// A message, what is hidden, and the arguments of a call about something.
+type Asking<'a> = (&'a str, &'a Json, &'a dyn Fn(&Json) -> Vec<Json>);
+
 /// A receiver of deliveries, and what it got.
 async fn receiver() -> (String, mpsc::UnboundedReceiver<Json>) {
     let (sender, got) = mpsc::unbounded_channel();
@@ -139,7 +142,7 @@ async fn what_may_not_be_read_is_as_if_it_were_not_there() {
     let vif = |network: &Json| json!({"VM": house.shown, "network": network, "device": "0", "MAC": "", "MTU": 1500, "other_config": {}});
     let nowhere = json!(NOWHERE);
     // The same call about what is hidden and about what never was: the same answer, but for the reference itself.
-    let calls: [(&str, &Json, &dyn Fn(&Json) -> Vec<Json>); 8] = [
+    let calls: [Asking<'_>; 8] = [
         ("VM.get_record", &house.hidden, &|of| vec![of.clone()]),
         ("VM.set_name_label", &house.hidden, &|of| vec![of.clone(), json!("x")]),
         ("VM.set_affinity", &house.host, &|of| vec![house.shown.clone(), of.clone()]),
@@ -159,7 +162,7 @@ async fn what_may_not_be_read_is_as_if_it_were_not_there() {
         };
         assert_eq!(error(hidden).await, error(&nowhere).await, "{method}");
     }
-    let uuid = ask(root, "VM.get_uuid", &[house.hidden.clone()]).await;
+    let uuid = ask(root, "VM.get_uuid", std::slice::from_ref(&house.hidden)).await;
     assert_eq!(refused(eve, "VM.get_by_uuid", &[uuid]).await, "UUID_INVALID");
     for (method, params) in [
         ("VM.get_by_name_label", vec![json!("hidden")]),

@@ -32,7 +32,7 @@ pub fn coalesced(place: &Arc<Place>, seed: u64) -> Telling {
         let mut token = String::new();
         let mut connection = place.connect();
         while !story.is_over() {
-            if random.next_u32() % CUT == 0 {
+            if random.next_u32().is_multiple_of(CUT) {
                 connection = place.connect();
             }
             match story.round(&place, &mut connection, &token) {

@@ -112,7 +112,7 @@ pub fn long_polled(place: &Arc<Place>, wants: Wants, seed: u64) -> Telling {
         while !told.last().is_some_and(|event| place.is_end(event.position)) {
             let max = 1 + random.next_u32() % 50;
             let path = format!("/events?{}&token={token}&timeout=3&max={max}", wants.query());
-            if random.next_u32() % CUT == 0 {
+            if random.next_u32().is_multiple_of(CUT) {
                 drop(place.get(&path, ""));
                 continue;
             }
@@ -182,7 +182,8 @@ impl Story for Read {
 pub fn polled(place: &Arc<Place>, wants: Wants, seed: u64) -> Telling {
     let place = place.clone();
     let own = place.ask("subscription.create", &[wants.record()]);
-    let behind = position_of(place.ask("subscription.get_cursor", &[own.clone()]).as_str().expect("a token"));
+    let behind =
+        position_of(place.ask("subscription.get_cursor", std::slice::from_ref(&own)).as_str().expect("a token"));
     spawn(move || -> Box<dyn Story> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut story = Polled { wants, behind, acknowledged: vec![behind], answers: Vec::new() };
@@ -226,7 +227,7 @@ impl Polled {
         let answer = call(connection, place.session(), "subscription.poll", &[own.clone(), max, json!(3.0)])?;
         let events: Vec<Told> = answer["events"].as_array().expect("events").iter().map(Told::of).collect();
         self.answers.push((self.acknowledged.clone(), events));
-        if random.next_u32() % CUT == 0 {
+        if random.next_u32().is_multiple_of(CUT) {
             return Ok(false);
         }
         if random.next_u32() % CUT != 1 {
