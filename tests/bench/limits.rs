@@ -1,7 +1,8 @@
 //! What the machine, the database and the HTTP library can do by themselves:
 //! the limits that our figures stand beside, measured in the same run.
 
-use super::load::{self, quantile};
+use super::fanout::{Crowd, Expect, Spread};
+use super::load;
 use sqlx::{ConnectOptions, Connection as _};
 use std::io::{Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
@@ -73,7 +74,7 @@ pub fn round_trip() -> Duration {
     }
     drop(stream);
     echo.join().expect("the echo ends with its connection");
-    quantile(&mut samples, 0.5)
+    load::median(samples)
 }
 
 /// What a process does that only says hello: `--hello` runs this.
@@ -105,5 +106,31 @@ fn bytes_of(size: &str) -> bytes::Bytes {
 /// Hellos per second of a bare axum at `clients` connections.
 pub async fn bare_axum(address: &str, clients: usize) -> f64 {
     let request = load::call("hello", "");
-    load::rate(address, clients, Duration::from_secs(4), move |_, _| request.clone()).await
+    load::rate(address, clients, Duration::from_secs(4), move |_, _| request.clone()).await.per_second
+}
+
+/// The same bytes written to each of so many sockets, one after the other: when they arrived, counted from the first
+/// write.
+pub async fn raw_fanout(sockets: usize, bytes: usize, rounds: usize) -> Spread {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let accepting = std::thread::spawn(move || -> Vec<TcpStream> {
+        let accepted = listener.incoming().take(sockets);
+        accepted.map(|socket| socket.expect("a connection")).inspect(|s| s.set_nodelay(true).expect("TCP")).collect()
+    });
+    let mut crowd = Crowd::open(&address, sockets, b"").await;
+    let written = std::sync::Arc::new(accepting.join().expect("accepting panicked"));
+    let payload = vec![b'x'; bytes];
+    let mut latencies = Vec::new();
+    for _ in 0..rounds {
+        let (written, payload) = (written.clone(), payload.clone());
+        let writing = move || {
+            let began = Instant::now();
+            written.iter().for_each(|mut socket| socket.write_all(&payload).expect("the other half reads"));
+            began
+        };
+        let (began, arrived) = crowd.wave(Expect::Bytes(bytes), writing).await;
+        latencies.extend(arrived.into_iter().map(|at| at.saturating_duration_since(began)));
+    }
+    Spread::of(latencies)
 }

@@ -27,8 +27,12 @@ impl Process {
 
     /// The server on a data folder.
     pub fn serve(data: &Path) -> Process {
+        Process::serve_with(data, &[])
+    }
+
+    pub fn serve_with(data: &Path, options: &[&str]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xenledger"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(options);
         command.env("XENLEDGER_ROOT_PASSWORD", "bench").env("RUST_LOG", "error");
         Process::start(command)
     }

@@ -1,0 +1,66 @@
+//! Durable mutations through the whole server, beside what durably writes the
+//! same bytes: PostgreSQL, etcd, Redis, SQLite alone, and the disk.
+
+use crate::pool::{CLIENTS, Devices, MACHINES, Pool};
+use crate::server::Process;
+use crate::table::Ratio;
+use crate::{Bench, limits, load, peers};
+use std::time::Duration;
+
+/// Bytes of one row as the peers write it: what a rename stores besides its hash.
+const PAYLOAD: usize = 160;
+
+pub async fn rows(bench: &mut Bench) {
+    let server = Process::serve(&bench.data("mutations"));
+    let pool = Pool::fill(&server, Devices::None).await;
+    let syncs = limits::fdatasync(bench.folder.path());
+    let raw = limits::sqlite(bench.folder.path(), 64).await;
+    let one = renames(&server, &pool, 1, bench.time()).await.per_second;
+    let ratio = Ratio::at_least(one / syncs, 0.4, 0.8);
+    let beside = format!("{syncs:.0} fdatasync/s");
+    bench.table.row("durable mutations/s, 1 client", format!("{one:.0}/s"), &beside, Some(ratio));
+    let few = renames(&server, &pool, 16, bench.time()).await.per_second;
+    bench.table.row("durable mutations/s, 16 clients", format!("{few:.0}/s"), "", None);
+    let many = renames(&server, &pool, CLIENTS, bench.time()).await;
+    let figure = format!("{:.0}/s", many.per_second);
+    beside_peers(bench, &figure, many.per_second, raw);
+    let (middle, worst) = (many.spread.p50.as_secs_f64() * 1e3, many.spread.p99.as_secs_f64() * 1e3);
+    let ratio = Ratio::at_most(worst / middle, 6.0, 3.0);
+    let beside = format!("its p50, {middle:.2} ms");
+    bench.table.row("a mutation's p99, 64 clients", format!("{worst:.2} ms"), &beside, Some(ratio));
+    let more = renames(&server, &pool, 256, bench.time()).await.per_second;
+    bench.table.row("durable mutations/s, 256 clients", format!("{more:.0}/s"), "", None);
+}
+
+async fn renames(server: &Process, pool: &Pool, clients: usize, time: Duration) -> load::Measured {
+    let (session, machines) = (pool.session.clone(), pool.machines.clone());
+    load::rate(&server.address, clients, time, move |client, nth| {
+        let machine = &machines[(client * 7919 + nth * 31) % MACHINES];
+        load::call("VM.set_name_label", &format!(r#""{session}","{machine}","renamed-{client}-{nth}""#))
+    })
+    .await
+}
+
+/// The figure at 64 clients beside everybody who does the same.
+fn beside_peers(bench: &mut Bench, figure: &str, rate: f64, raw: f64) {
+    let what = "durable mutations/s, 64 clients";
+    let beside = format!("raw SQLite in batches of 64, {raw:.0} rows/s");
+    bench.table.row(what, figure.to_string(), &beside, Some(Ratio::at_least(rate / raw, 0.12, 0.3)));
+    let options = [("clients", CLIENTS), ("seconds", if bench.quick { 1 } else { 5 }), ("size", PAYLOAD)];
+    let peers = [
+        ("PostgreSQL inserts", "postgres-insert", Some((1.0, 2.0))),
+        ("etcd puts", "etcd-put", Some((1.5, 3.0))),
+        ("Redis, appendfsync always", "redis-append", None),
+    ];
+    for (peer, workload, bounds) in peers {
+        let figures = peers::run(bench.folder.path(), workload, &options);
+        let beside = peers::shown(peer, &figures, "rate", "/s");
+        let times = peers::figure(&figures, "rate").map(|peer| rate / peer);
+        let ratio = times.zip(bounds).map(|(times, (floor, aim))| Ratio::at_least(times, floor, aim));
+        let beside = match (&ratio, times) {
+            (None, Some(times)) => format!("{beside}: {times:.2} of it (aim 0.7)"),
+            _ => beside,
+        };
+        bench.table.row(what, figure.to_string(), &beside, ratio);
+    }
+}
