@@ -4,7 +4,7 @@
 use crate::model::{CLASSES, ClassId};
 use crate::subscribe::delivered::Delivered;
 use crate::subscribe::events::Changed;
-use crate::value::{Encode, Ref, Value};
+use crate::value::{Encode, Ref, Shared, Value};
 use crate::views::Object;
 use crate::views::read::{ReadView, Sight};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub enum Answer {
         sight: Sight,
         changed: Vec<Changed>,
         token: String,
+        /// The same for all who get the same.
+        shared: Arc<Shared>,
     },
     /// What `subscription.poll` answers.
     Polled {
@@ -71,12 +73,14 @@ impl Answer {
             Answer::Selected(sight, class, objects) => {
                 render_records(sight.read(), *class, objects.iter(), out);
             }
-            Answer::Batch { sight, changed, token } => render_batch(sight.read(), changed, token, out),
+            Answer::Batch { sight, changed, token, shared } => {
+                out.shared(shared, &|out| render_batch(sight.read(), changed, token, out));
+            }
             Answer::Polled { events, cursor, lag } => {
                 out.begin_struct();
                 out.name("events");
                 out.begin_array();
-                events.iter().for_each(|event| event.render(out));
+                events.iter().for_each(|event| event.put(out));
                 out.end_array();
                 out.name("cursor");
                 out.text(cursor);
@@ -112,7 +116,7 @@ fn render_records<'o, E: Encode>(
     out.end_struct();
 }
 
-fn render_batch<E: Encode>(read: ReadView<'_>, changed: &[Changed], token: &str, out: &mut E) {
+fn render_batch<E: Encode + ?Sized>(read: ReadView<'_>, changed: &[Changed], token: &str, out: &mut E) {
     out.begin_struct();
     out.name("events");
     out.begin_array();
@@ -134,7 +138,7 @@ fn render_batch<E: Encode>(read: ReadView<'_>, changed: &[Changed], token: &str,
     out.end_struct();
 }
 
-fn begin_event<E: Encode>(id: u64, time: &str, class: ClassId, operation: &str, reference: Ref, out: &mut E) {
+fn begin_event<E: Encode + ?Sized>(id: u64, time: &str, class: ClassId, operation: &str, reference: Ref, out: &mut E) {
     out.begin_struct();
     out.name("id");
     out.text(itoa::Buffer::new().format(id));
@@ -148,7 +152,7 @@ fn begin_event<E: Encode>(id: u64, time: &str, class: ClassId, operation: &str, 
     out.reference(reference);
 }
 
-fn snapshot<E: Encode>(read: ReadView<'_>, class: ClassId, object: Option<&Object>, out: &mut E) {
+fn snapshot<E: Encode + ?Sized>(read: ReadView<'_>, class: ClassId, object: Option<&Object>, out: &mut E) {
     if let Some(object) = object {
         out.name("snapshot");
         read.render(class, object, out);

@@ -18,7 +18,7 @@ use super::stream::Wait;
 use super::{Gateway, Peer, access};
 use crate::error::{ApiError, codes};
 use crate::model::{CLASS_IDS, ClassId, MODEL, session, user};
-use crate::subscribe::delivered::Want;
+use crate::subscribe::delivered::{Delivered, Want};
 use crate::subscribe::events::{known_token, token};
 use crate::subscribe::feed::Page;
 use crate::subscribe::{Following, Key};
@@ -399,12 +399,7 @@ impl Stream {
             };
             self.open.reached(page.reached, page.events.len(), place.gateway.ledger.world().now());
             if !page.events.is_empty() {
-                let lineage = place.lineage;
-                let told = page.events.iter().fold(Vec::new(), |out, event| {
-                    let token = Token { position: event.position, lineage }.to_string();
-                    message(out, "", &token, event.json())
-                });
-                return Ok(told.into());
+                return Ok(framed(&page.events));
             }
             if over {
                 return Err("the server stops, or the stream lived long enough: come back".into());
@@ -414,6 +409,21 @@ impl Stream {
             }
             let more = place.wait.at_most(heartbeat).await;
             more.map_err(|error| format!("{}: the session ended", error.code))?;
+        }
+    }
+}
+
+/// The messages of some events, each made once for all streams.
+fn framed(events: &[Arc<Delivered>]) -> Bytes {
+    let frame = |event: &Delivered| {
+        let token = Token { position: event.position, lineage: event.lineage }.to_string();
+        Bytes::from(message(Vec::new(), "", &token, event.json()))
+    };
+    match events {
+        [event] => event.framed(|| frame(event)).clone(),
+        _ => {
+            let frames: Vec<&[u8]> = events.iter().map(|event| &event.framed(|| frame(event))[..]).collect();
+            Bytes::from(frames.concat())
         }
     }
 }

@@ -63,8 +63,9 @@ impl Gateway {
                 if sight.scope != Scope::All {
                     self.feed.remember(&sight.view).await;
                 }
+                let shared = self.subscribers.alike().shared(&sight, &subscription, token, changed.len());
                 let token = Token::of(&sight.view).to_string();
-                return Ok(Answer::Batch { sight, changed, token });
+                return Ok(Answer::Batch { sight, changed, token, shared });
             }
             if changed.is_empty() {
                 drop(tokio::time::timeout_at(until, self.woken(&waiter)).await);

@@ -8,7 +8,7 @@ use crate::command::subscription::filter;
 use crate::error::ApiError;
 use crate::event::{Delta, Event};
 use crate::model::{CLASS_IDS, ClassId, MODEL, Ty, subscription, task, user};
-use crate::value::{Encode, Micros, Ref, Value};
+use crate::value::{Encode, Micros, Ref, Shared, Value};
 use crate::views::filter::{Fields, Filter};
 use crate::views::read::{ReadView, Scope};
 use crate::views::relations::HOLDING;
@@ -44,7 +44,8 @@ pub struct Delivered {
     scope: Scope,
     /// The view after the event, if any part shows an object.
     view: Option<Arc<View>>,
-    json: OnceLock<Bytes>,
+    shared: Shared,
+    framed: OnceLock<Bytes>,
 }
 
 /// One object's part.
@@ -121,7 +122,8 @@ impl Want {
             changes,
             scope: self.scope.clone(),
             view: view.filter(|_| shown),
-            json: OnceLock::new(),
+            shared: Shared::default(),
+            framed: OnceLock::new(),
         })
     }
 
@@ -349,14 +351,24 @@ impl Delivered {
 
     /// The rendering in JSON, made once.
     pub fn json(&self) -> &Bytes {
-        self.json.get_or_init(|| {
+        self.shared.json.get_or_init(|| {
             let mut out = Vec::with_capacity(512);
             self.render(&mut crate::wire::jsonrpc::JsonWriter::new(&mut out));
             Bytes::from(out)
         })
     }
 
-    pub fn render<E: Encode + ?Sized>(&self, out: &mut E) {
+    /// What all streams send of it, made once, by the first.
+    pub fn framed(&self, frame: impl FnOnce() -> Bytes) -> &Bytes {
+        self.framed.get_or_init(frame)
+    }
+
+    /// Its place among the values of an answer.
+    pub fn put(&self, out: &mut impl Encode) {
+        out.shared(&self.shared, &|out| self.render(out));
+    }
+
+    fn render<E: Encode + ?Sized>(&self, out: &mut E) {
         out.begin_struct();
         out.name("position");
         out.int(self.position as i64);

@@ -9,6 +9,7 @@
 //!
 //! Must never know how an answer is rendered, or what a principal may read.
 
+pub mod alike;
 pub mod delivered;
 pub mod events;
 pub mod feed;
@@ -21,7 +22,9 @@ use crate::model::ClassId;
 use crate::value::Ref;
 use crate::views::filter::Filter;
 use crate::views::{Effect, View};
+use alike::Alike;
 use recent::{Kept, Recent};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
@@ -91,6 +94,7 @@ struct Shared {
     backlog: Mutex<Backlog>,
     arrived: Notify,
     recent: Mutex<Recent>,
+    alike: Alike,
     position: Position,
 }
 
@@ -181,15 +185,21 @@ impl Subscribers {
         Waiter { shared: self.0.clone(), keys, id, notify }
     }
 
+    /// The lock is given back before the first is woken: whoever is woken comes for it at once.
     fn wake(&self, batch: &Published) {
+        self.concerned(batch).iter().for_each(|notify| notify.notify_one());
+    }
+
+    /// Who waits under a key of something in the batch.
+    fn concerned(&self, batch: &Published) -> Vec<Arc<Notify>> {
         let waiters = locked(&self.0.waiters);
+        let concerned = RefCell::new(Vec::new());
         if waiters.by_key.is_empty() {
-            return;
+            return Vec::new();
         }
         let wake = |key: Key| {
-            for notify in waiters.by_key.get(&key).into_iter().flat_map(HashMap::values) {
-                notify.notify_one();
-            }
+            let under = waiters.by_key.get(&key).into_iter().flat_map(HashMap::values);
+            concerned.borrow_mut().extend(under.cloned());
         };
         let mut classes = [false; crate::model::CLASS_IDS.len()];
         for effect in batch.events.iter().flat_map(|(_, effects)| effects) {
@@ -208,12 +218,12 @@ impl Subscribers {
         if crate::model::CLASS_IDS.iter().any(|class| classes[*class as usize] && !class.def().flags.no_events) {
             wake(Key::Any);
         }
+        concerned.into_inner()
     }
 
     fn wake_all(&self) {
-        for notify in locked(&self.0.waiters).by_key.values().flat_map(HashMap::values) {
-            notify.notify_one();
-        }
+        let all: Vec<_> = locked(&self.0.waiters).by_key.values().flat_map(HashMap::values).cloned().collect();
+        all.iter().for_each(|notify| notify.notify_one());
     }
 
     /// The objects of a class that somebody waits for by name.
@@ -240,6 +250,11 @@ impl Subscribers {
     /// The batches behind a position, or `None` when they are no longer, or were never, kept.
     pub fn recent(&self, after: u64) -> Option<Vec<Arc<Kept>>> {
         locked(&self.0.recent).after(after)
+    }
+
+    /// The answers that many are given.
+    pub fn alike(&self) -> &Alike {
+        &self.0.alike
     }
 
     /// A view near a position, if one is kept.

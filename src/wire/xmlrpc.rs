@@ -5,7 +5,7 @@
 
 use super::{Call, Fault, MAX_DEPTH, Malformed, Render, Reply, any_byte};
 use crate::error::ApiError;
-use crate::value::{Encode, Map, Micros, Value, parse_time, with_time};
+use crate::value::{Encode, Map, Micros, Shared, Value, parse_time, with_time};
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesDecl, BytesRef, Event};
 use std::borrow::Cow;
@@ -345,6 +345,15 @@ impl<'a> XmlWriter<'a> {
 }
 
 impl Encode for XmlWriter<'_> {
+    fn shared(&mut self, shared: &Shared, write: &dyn Fn(&mut dyn Encode)) {
+        let bytes = shared.xml.get_or_init(|| {
+            let mut out = Vec::new();
+            write(&mut XmlWriter::new(&mut out));
+            out.into()
+        });
+        self.put(bytes);
+    }
+
     fn void(&mut self) {
         self.put(b"<value></value>");
     }

@@ -13,8 +13,7 @@ mod webhooks;
 use super::Bench;
 
 /// In the table's order.
-pub const GROUPS: &[&str] =
-    &["mutations", "reads", "waking", "crowds", "streams", "memory", "webhooks", "restart"];
+pub const GROUPS: &[&str] = &["mutations", "reads", "waking", "crowds", "streams", "memory", "webhooks", "restart"];
 
 pub async fn measure(bench: &mut Bench, group: &str) {
     match group {

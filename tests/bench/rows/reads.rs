@@ -37,7 +37,12 @@ async fn records(bench: &mut Bench, server: &Process, pool: &Pool, hello: &Proce
         let machine = &machines[(client * 7919 + nth) % MACHINES];
         let param = |value: &str| format!("<param><value><string>{value}</string></value></param>");
         let params = param(&session) + &param(machine);
-        load::post("/", &format!("<?xml version='1.0'?><methodCall><methodName>VM.get_record</methodName><params>{params}</params></methodCall>"))
+        load::post(
+            "/",
+            &format!(
+                "<?xml version='1.0'?><methodCall><methodName>VM.get_record</methodName><params>{params}</params></methodCall>"
+            ),
+        )
     });
     let xml = xml.await.per_second;
     bench.table.row("VM.get_record/s, XML, 64 clients", format!("{xml:.0}/s"), &beside, None);

@@ -68,7 +68,8 @@ async fn many(bench: &mut Bench, scene: &Scene<'_>) {
             // What NATS is asked for is what a stream brings; a poll brings whole records.
             let peer = peers::figure(&nats, part).filter(|_| way == Way::Stream);
             let ratio = peer.map(|peer| Ratio::at_most(ms / peer, floor, aim));
-            let beside = if part == "p50" && way == Way::Stream { format!("{beside}; {}", shown.join("; ")) } else { beside };
+            let beside =
+                if part == "p50" && way == Way::Stream { format!("{beside}; {}", shown.join("; ")) } else { beside };
             bench.table.row(&what, format!("{ms:.1} ms"), &beside, ratio);
         }
     }

@@ -70,7 +70,8 @@ async fn accept(mut socket: tokio::net::TcpStream, posts: Arc<AtomicUsize>) {
             Ok(0) | Err(_) => return,
             Ok(read) => filled += read,
         }
-        while let Some((head, length)) = load::length_of(&buffer[..filled]).filter(|(head, body)| filled >= head + body) {
+        while let Some((head, length)) = load::length_of(&buffer[..filled]).filter(|(head, body)| filled >= head + body)
+        {
             buffer.copy_within(head + length..filled, 0);
             filled -= head + length;
             posts.fetch_add(1, Ordering::Relaxed);
