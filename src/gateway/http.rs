@@ -62,13 +62,14 @@ async fn xml_rpc(
         Ok(body) => body,
         Err(status) => return refuse(status),
     };
-    let mut out = Vec::with_capacity(ANSWER_USUAL);
+    let (id, notify) = (request_id(&headers), notify(&headers));
+    let parsed = xmlrpc::parse(&body);
+    // They hold the connection's buffer, and the call may wait for long.
+    drop((headers, body));
+    let mut out = Vec::new();
     let mut noted = Noted::default();
-    match xmlrpc::parse(&body) {
-        Ok(call) => {
-            let call = Asked { call, notify: notify(&headers) };
-            answer(&gateway, peer, request_id(&headers), call, &mut noted, &mut out).await
-        }
+    match parsed {
+        Ok(call) => answer(&gateway, peer, id, Asked { call, notify }, &mut noted, &mut out).await,
         Err(malformed) => malformed.answer(&mut out),
     }
     respond("text/xml", out, noted)
@@ -84,13 +85,15 @@ async fn json_rpc(
         Ok(body) => body,
         Err(status) => return refuse(status),
     };
-    let id = request_id(&headers);
-    let mut out = Vec::with_capacity(ANSWER_USUAL);
+    let (id, notify) = (request_id(&headers), notify(&headers));
+    let parsed = jsonrpc::parse(&body);
+    // They hold the connection's buffer, and the call may wait for long.
+    drop((headers, body));
+    let mut out = Vec::new();
     let mut noted = Noted::default();
-    match jsonrpc::parse(&body) {
+    match parsed {
         Ok(jsonrpc::Request::Single(call)) => {
-            let call = Asked { call, notify: notify(&headers) };
-            answer(&gateway, peer, id, call, &mut noted, &mut out).await
+            answer(&gateway, peer, id, Asked { call, notify }, &mut noted, &mut out).await
         }
         Ok(jsonrpc::Request::Batch(calls)) => Box::pin(batch(&gateway, peer, id, calls, &mut noted, &mut out)).await,
         Err(malformed) => malformed.answer(&mut out),
@@ -139,6 +142,7 @@ async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, asked: Asked, noted
     };
     gateway.counts.answered(served.is_ok());
     noted.busy |= served.as_ref().is_err_and(is_busy);
+    out.reserve(ANSWER_USUAL);
     write(&reply, served, out);
 }
 
