@@ -25,8 +25,11 @@ pub enum Expect {
     /// As many bytes.
     Bytes(usize),
     /// As many line breaks.
-    #[allow(dead_code, reason = "the peers speak in bytes")]
+    #[allow(dead_code, reason = "only some peers speak in lines")]
     Lines(usize),
+    /// As many Server-Sent Events: each ends with an empty line, which the chunks around them never have.
+    #[allow(dead_code, reason = "the peers have none")]
+    Events(usize),
     /// One HTTP answer that says how long it is.
     #[allow(dead_code, reason = "the peers speak in bytes")]
     Answer,
@@ -123,26 +126,31 @@ fn try_read(socket: &TcpStream) -> Option<usize> {
 /// Reads until everything is there; when it was.
 async fn receive(socket: &TcpStream, expect: Expect) -> Instant {
     let mut left = match expect {
-        Expect::Bytes(left) | Expect::Lines(left) => Some(left),
+        Expect::Bytes(left) | Expect::Lines(left) | Expect::Events(left) => Some(left),
         Expect::Answer => None,
     };
+    let mut last = 0;
     loop {
         socket.readable().await.expect("a connection");
         let Some(read) = try_read(socket) else { continue };
         BUFFER.with_borrow(|buffer| {
             let bytes = &buffer[..read];
             let before = left.unwrap_or_else(|| length(bytes));
-            let come = if let Expect::Lines(_) = expect { lines(bytes) } else { bytes.len() };
+            let come = match expect {
+                Expect::Lines(_) => bytes.iter().filter(|byte| **byte == b'\n').count(),
+                Expect::Events(_) => {
+                    let split = usize::from(last == b'\n' && bytes[0] == b'\n');
+                    split + bytes.iter().zip(&bytes[1..]).filter(|pair| *pair == (&b'\n', &b'\n')).count()
+                }
+                Expect::Bytes(_) | Expect::Answer => bytes.len(),
+            };
+            last = bytes[read - 1];
             left = Some(before.saturating_sub(come));
         });
         if left == Some(0) {
             return Instant::now();
         }
     }
-}
-
-pub fn lines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
 /// How long an HTTP answer is in all, by its head, which comes in one piece over loopback.

@@ -5,6 +5,7 @@ use crate::fanout::{Crowd, Expect};
 use crate::load::{Blocking, Connection, call, result_of};
 use crate::pool::{MACHINES, Pool};
 use crate::server::Process;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How they wait.
@@ -31,13 +32,10 @@ impl Way {
     pub fn expected(self) -> Expect {
         match self {
             Way::Poll => Expect::Answer,
-            Way::Stream => Expect::Lines(STREAM_LINES),
+            Way::Stream => Expect::Events(1),
         }
     }
 }
-
-/// Lines of one event on a stream: its id, its data, and an empty one.
-pub const STREAM_LINES: usize = 3;
 
 /// The server and what is in it.
 pub struct Scene<'s> {
@@ -114,10 +112,11 @@ impl Scene<'_> {
         crowd.wave(way.expected(), move || change(&mut writer, &rename)).await
     }
 
-    /// A change of one machine's name.
+    /// A change of one machine's name, to one that it never had: the same again would be no change.
     pub fn rename(&self, nth: usize) -> Vec<u8> {
-        let machine = &self.pool.machines[nth % MACHINES];
-        call("VM.set_name_label", &format!(r#""{}","{machine}","renamed-{nth}""#, self.pool.session))
+        static NAMES: AtomicUsize = AtomicUsize::new(100_000);
+        let (machine, name) = (&self.pool.machines[nth % MACHINES], NAMES.fetch_add(1, Ordering::Relaxed));
+        call("VM.set_name_label", &format!(r#""{}","{machine}","renamed-{name}""#, self.pool.session))
     }
 
     /// Renames one after the other, with nobody or with somebody waiting; how long each answer took.

@@ -6,7 +6,7 @@ use crate::load::Blocking;
 use crate::pool::{Devices, Pool};
 use crate::server::Process;
 use crate::table::Ratio;
-use crate::waiters::{STREAM_LINES, Scene, Way};
+use crate::waiters::{Scene, Way};
 use crate::{Bench, peers};
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ pub async fn rows(bench: &mut Bench) {
         });
         began
     };
-    let (began, ended) = crowd.wave(Expect::Lines(STREAM_LINES * events), begin).await;
+    let (began, ended) = crowd.wave(Expect::Events(events), begin).await;
     let took = ended.into_iter().max().map_or(0.0, |last| (last - began).as_secs_f64());
     let rate = (events * STREAMS) as f64 / took;
     let options = [("subscribers", STREAMS), ("size", size), ("messages", events)];
