@@ -2,8 +2,11 @@
 //! messages by name. Built once, from the tables alone.
 
 use super::{CLASSES, Class, ClassId, Declaration, Field, Lifecycle, Param, Qualifier, Roles, Ty};
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+/// What is found by name. The keys are the model's alone, so nobody can choose them to collide, and a fast hash will do:
+/// every field of every record that is read back is looked up here.
+type Names<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// What an implied message does; the number is the field's index in its class.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,13 +78,13 @@ impl Message {
 /// The tables, indexed.
 pub struct Model {
     pub messages: Vec<Message>,
-    by_name: HashMap<String, usize>,
-    fields: Vec<HashMap<&'static str, usize>>,
+    by_name: Names<String, usize>,
+    fields: Vec<Names<&'static str, usize>>,
     /// Per class, per field: for a far side, the class and field index that hold the references.
     far: Vec<Vec<Option<(ClassId, usize)>>>,
     /// Per class, per field: for a near side, the class and field index of its far side.
     near: Vec<Vec<Option<(ClassId, usize)>>>,
-    by_lower_case: HashMap<String, ClassId>,
+    by_lower_case: Names<String, ClassId>,
 }
 
 /// The one model.
@@ -117,11 +120,11 @@ impl Model {
     }
 
     fn build() -> Model {
-        let fields: Vec<HashMap<&'static str, usize>> = CLASSES
+        let fields: Vec<Names<&'static str, usize>> = CLASSES
             .iter()
             .map(|class| class.fields.iter().enumerate().map(|(index, field)| (field.name, index)).collect())
             .collect();
-        let by_lower_case: HashMap<String, ClassId> =
+        let by_lower_case: Names<String, ClassId> =
             CLASSES.iter().map(|class| (class.name.to_ascii_lowercase(), class.id)).collect();
         let mut far: Vec<Vec<_>> = CLASSES.iter().map(|class| vec![None; class.fields.len()]).collect();
         let mut near = far.clone();
@@ -139,7 +142,7 @@ impl Model {
         for class in CLASSES {
             add_messages(class, &mut messages);
         }
-        let mut by_name = HashMap::new();
+        let mut by_name = Names::default();
         for (index, message) in messages.iter_mut().enumerate() {
             message.index = index;
             by_name.insert(message.full_name.to_string(), index);
