@@ -281,6 +281,7 @@ fn perform(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     if subscribes {
         subscription::permit(draft, call)?;
     }
+    vm::foreign::assert_own(draft.view(), call)?;
     let result = match (handler(call.message), call.message.implied) {
         (Some(handler), _) => {
             draft.record_args(call);

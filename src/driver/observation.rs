@@ -20,6 +20,8 @@ pub struct Observation {
 /// One machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
+    /// What the host calls it.
+    pub name: String,
     /// Its number on the host, another one after each start.
     pub domid: i64,
     pub power: Power,

@@ -7,9 +7,8 @@
 //! looks at what changed since the last, and the next round is the retry.
 //!
 //! ```text
-//!   a batch was published ─┐              ┌─ tasks that changed ─▶ begin, cancel      ([`job`])
-//!   the driver saw a change ├─▶  round  ──┤
-//!   a job ended, a timer ──┘              └─ machines ───────────▶ events, if news    ([`observe`])
+//!   a batch was published, a job ended, a timer ─▶  round  ─▶ tasks that changed ─▶ begin, cancel   ([`job`])
+//!   the driver saw a change, a job ended, a timer ▶  look  ─▶ machines ───────────▶ events, if news ([`observe`])
 //! ```
 
 pub mod config;
@@ -33,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +56,6 @@ pub struct Reconciler {
     /// Pending tasks that are made of others: they go on when those have ended.
     sequences: BTreeSet<Ref>,
     jobs: JoinSet<(Ref, Outcome)>,
-    observer: Observer,
 }
 
 /// A task that is being carried out.
@@ -90,7 +88,6 @@ impl Reconciler {
     pub fn new(ledger: Ledger, driver: Arc<dyn Driver>, host: Ref) -> Option<Reconciler> {
         let uuid = ledger.view().find::<host>(host)?.get(host::uuid).to_string();
         let reporter = Arc::new(Reporter::new(ledger, &uuid));
-        let observer = Observer::new(reporter.clone(), driver.clone(), host);
         Some(Reconciler {
             driver,
             reporter,
@@ -100,33 +97,31 @@ impl Reconciler {
             running: HashMap::new(),
             sequences: BTreeSet::new(),
             jobs: JoinSet::new(),
-            observer,
         })
     }
 
-    /// Works until told to stop; jobs end where they are, which the next start finds.
+    /// Works until told to stop; jobs end where they are, which the next start finds. Looking takes its time, so it
+    /// goes on beside: no task waits for it.
     pub async fn run(mut self, mut published: watch::Receiver<u64>, stop: CancellationToken) {
-        let driver = self.driver.clone();
         let world = self.reporter.ledger.world().clone();
-        let mut look = true;
+        let ended = Notify::new();
+        let mut observer = Observer::new(self.reporter.clone(), self.driver.clone(), self.host);
+        let mut looking = std::pin::pin!(observer.run(&ended));
         loop {
             published.mark_unchanged();
             self.learn();
             self.advance().await;
             self.begin();
-            if std::mem::take(&mut look) {
-                self.observer.round().await;
-            }
             let patience = self.patience();
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = published.changed() => if changed.is_err() { return },
-                () = driver.changes() => look = true,
-                Some(ended) = self.jobs.join_next(), if !self.jobs.is_empty() => {
-                    self.ended(ended);
-                    look = true;
+                Some(job) = self.jobs.join_next(), if !self.jobs.is_empty() => {
+                    self.ended(job);
+                    ended.notify_one();
                 }
-                () = world.sleep(patience) => look = true,
+                () = &mut looking => return, // it has no end
+                () = world.sleep(patience) => {}
             }
         }
     }

@@ -9,6 +9,7 @@
 use super::report::Reporter;
 use crate::command::device::hardware::{self, Hardware};
 use crate::command::host::power;
+use crate::command::vm::foreign::{self, Foreign};
 use crate::command::vm::memory;
 use crate::command::vm::observed::{self, End, Observed, State};
 use crate::command::{Draft, Own};
@@ -19,7 +20,7 @@ use crate::value::{Ref, Value};
 use crate::views::{Object, View};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What looks, and remembers what it has told.
 pub struct Observer {
@@ -37,6 +38,19 @@ impl Observer {
         Observer { reporter, driver, host, seen: HashMap::new(), hardware: None }
     }
 
+    /// Looks whenever the driver saw a change or something ended, and at the latest after a while; without end.
+    pub async fn run(&mut self, ended: &Notify) {
+        let (driver, world) = (self.driver.clone(), self.reporter.ledger.world().clone());
+        loop {
+            self.round().await;
+            tokio::select! {
+                () = driver.changes() => {}
+                () = ended.notified() => {}
+                () = world.sleep(super::ROUND) => {}
+            }
+        }
+    }
+
     /// Looks once at everything, and tells what is news.
     pub async fn round(&mut self) {
         let view = self.reporter.ledger.view();
@@ -48,17 +62,22 @@ impl Observer {
         self.equipped(&observation.hardware).await;
         for (uuid, machine) in &observation.machines {
             // A machine that the view does not know is somebody else's.
-            let Some(vm) = view.by_uuid(ClassId::VM, &uuid.uuid_text()).and_then(|vm| view.find::<VM>(vm)) else {
-                continue;
-            };
-            if is_ours(vm) {
-                self.look_at(&view, vm, *uuid, machine).await;
+            match view.by_uuid(ClassId::VM, &uuid.uuid_text()).and_then(|vm| view.find::<VM>(vm)) {
+                Some(vm) if is_ours(vm) => self.look_at(&view, vm, *uuid, machine).await,
+                Some(vm) if vm.get(VM::foreign) => self.look_at_foreign(*uuid, machine, vm.modified).await,
+                Some(_) => {}
+                None => self.look_at_foreign(*uuid, machine, 0).await,
             }
         }
         for vm in view.far(host::resident_VMs, self.host) {
             let Some(vm) = view.find::<VM>(vm) else { continue };
             let uuid = Ref::parse_uuid(vm.get(VM::uuid)).unwrap_or_default();
-            if is_ours(vm) && !observation.machines.contains_key(&uuid) {
+            if observation.machines.contains_key(&uuid) {
+                continue;
+            }
+            if vm.get(VM::foreign) {
+                self.tell_foreign(uuid, None).await;
+            } else if is_ours(vm) {
                 self.tell(vm, view.position, GONE, Some(End::Gone)).await;
             }
         }
@@ -88,6 +107,36 @@ impl Observer {
         }
         told.retain(|(_, reference, ..)| !reference.is_null());
         view.measured.tell(told);
+    }
+
+    /// A domain that nobody made here is shown, and nothing is done about it.
+    async fn look_at_foreign(&mut self, uuid: Ref, machine: &Machine, modified: u64) {
+        if self.seen.get(&uuid).is_some_and(|(seen, at)| seen == machine && *at == modified) {
+            return;
+        }
+        self.seen.insert(uuid, (machine.clone(), modified));
+        let seen = Foreign {
+            name: machine.name.clone(),
+            domid: machine.domid,
+            memory: machine.memory,
+            vcpus: machine.vcpus,
+            paused: machine.power == Power::Paused,
+        };
+        self.tell_foreign(uuid, Some(seen)).await;
+    }
+
+    /// `None`: the domain is gone.
+    async fn tell_foreign(&self, uuid: Ref, seen: Option<Foreign>) {
+        let on = self.host;
+        let decide = || -> Own {
+            let seen = seen.clone();
+            Box::new(move |draft| foreign::observed(draft, on, &uuid.uuid_text(), seen.as_ref()))
+        };
+        if self.reporter.is_news("host.observed", decide())
+            && let Err(error) = self.reporter.tell("host.observed", 0, decide()).await
+        {
+            tracing::warn!(machine = %uuid.uuid_text(), %error, "an observation could not be written");
+        }
     }
 
     async fn look_at(&mut self, view: &View, vm: &Object, uuid: Ref, machine: &Machine) {
@@ -171,7 +220,10 @@ const GONE: Observed = Observed { state: State::Halted, domid: -1, memory: None,
 
 /// Control domains are the host's own.
 fn is_ours(vm: &Object) -> bool {
-    !vm.get(VM::is_control_domain) && !vm.get(VM::is_a_template) && vm.get(VM::current_operations).is_empty()
+    !vm.get(VM::is_control_domain)
+        && !vm.get(VM::is_a_template)
+        && !vm.get(VM::foreign)
+        && vm.get(VM::current_operations).is_empty()
 }
 
 fn seen(machine: &Machine) -> Observed {

@@ -444,6 +444,20 @@ mod tests {
         assert_eq!(without, Vec::<&str>::new(), "messages that begin operations and that nobody carries out");
     }
 
+    /// What each hypervisor does of these is a table for those who run one.
+    #[test]
+    fn every_plan_is_in_the_table_of_operations() {
+        let table = include_str!("../../proto-docs/xen-operations.md");
+        let words = ["tested", "tried", "stood in", "generated", "refused"];
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows: Vec<Vec<&str>> = rows.map(|row| row.trim_end_matches(" |").split(" | ").collect()).collect();
+        let operations: Vec<&[&str]> = rows.iter().filter(|row| row.len() == 5).map(|row| &row[..]).collect();
+        let names: Vec<&str> = operations.iter().map(|row| row[0].trim_end_matches('`')).collect();
+        let planned: Vec<&str> = PLANS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, planned, "proto-docs/xen-operations.md lists the operations in the order of PLANS");
+        assert!(operations.iter().all(|row| row[1..].iter().all(|word| words.contains(word))));
+    }
+
     #[test]
     fn no_plan_is_for_nothing() {
         for (name, _) in PLANS {

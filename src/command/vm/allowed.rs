@@ -19,6 +19,8 @@ const MACHINE: Kinds = 1;
 const TEMPLATE: Kinds = 2;
 const SNAPSHOT: Kinds = 4;
 const CONTROL_DOMAIN: Kinds = 8;
+/// A domain that others made: nothing is for it.
+const FOREIGN: Kinds = 16;
 
 /// One row of the table.
 struct Rule {
@@ -222,6 +224,7 @@ fn busy(object: Ref, class: &str, operations: &Map, beside: &[&str]) -> Result<(
 
 fn kind(machine: &Object, rule: &Rule) -> Result<(), ApiError> {
     let kind = match () {
+        () if machine.get(VM::foreign) => FOREIGN,
         () if machine.get(VM::is_control_domain) => CONTROL_DOMAIN,
         () if machine.get(VM::is_a_snapshot) => SNAPSHOT,
         () if machine.get(VM::is_a_template) => TEMPLATE,
@@ -236,6 +239,7 @@ fn kind(machine: &Object, rule: &Rule) -> Result<(), ApiError> {
     }
     Err(match (rule.operation, kind) {
         (_, CONTROL_DOMAIN) => codes::OPERATION_NOT_ALLOWED("This operation is not supported on the control domain"),
+        (_, FOREIGN) => codes::OPERATION_NOT_ALLOWED("The domain was made by others"),
         ("provision", _) => codes::PROVISION_ONLY_ALLOWED_ON_TEMPLATE(),
         ("revert", _) => codes::ONLY_REVERT_SNAPSHOT(),
         (operation, SNAPSHOT) => codes::VM_IS_SNAPSHOT(vm, operation),

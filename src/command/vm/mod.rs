@@ -27,6 +27,7 @@ pub mod boot;
 pub mod configuration;
 pub mod copies;
 pub mod firmware;
+pub mod foreign;
 pub mod guest;
 pub mod lifecycle;
 pub mod measured;

@@ -160,7 +160,8 @@ impl Sim {
         };
         let told = self.options.agent_at(domain).is_some_and(|at| at <= now);
         let guest = told.then(|| life::guest(domain));
-        Machine { domid: domain.domid, power, memory: domain.memory, vcpus: domain.vcpus, guest }
+        let name = domain.config.name.clone();
+        Machine { name, domid: domain.domid, power, memory: domain.memory, vcpus: domain.vcpus, guest }
     }
 
     async fn carry_out(&self, mark: Ref, action: &Action, progress: &Progress) -> Result<Facts, ApiError> {

@@ -38,6 +38,8 @@ mod guest;
 pub mod host;
 mod life;
 mod marks;
+#[cfg(test)]
+mod tests;
 mod xenstore;
 mod xl;
 
@@ -316,6 +318,7 @@ impl Xen {
         for domain in all {
             let guest = if domain.lives() { guest::read(&self.store, domain.domid).await.map_err(mute)? } else { None };
             let machine = Machine {
+                name: domain.name.clone(),
                 domid: domain.domid,
                 power: domain.power(),
                 memory: domain.memory,

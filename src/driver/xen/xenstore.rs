@@ -22,6 +22,8 @@ use tokio::time::timeout;
 /// Where the daemon listens.
 pub const SOCKET: &str = "/run/xenstored/socket";
 
+/// Bytes of a header.
+const HEADER: usize = 16;
 /// Bytes of one payload: the protocol's own limit.
 const PAYLOAD_MAX: usize = 4096;
 /// Bytes of a list that comes in parts.
@@ -31,12 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests that are sent before their answers are read.
 const AT_ONCE: usize = 32;
 
-const DIRECTORY: u32 = 1;
-const READ: u32 = 2;
+pub const DIRECTORY: u32 = 1;
+pub const READ: u32 = 2;
 const WATCH: u32 = 4;
-const WRITE: u32 = 11;
+pub const WRITE: u32 = 11;
 const WATCH_EVENT: u32 = 15;
-const ERROR: u32 = 16;
+pub const ERROR: u32 = 16;
 const DIRECTORY_PART: u32 = 20;
 
 /// The way to the daemon.
@@ -139,6 +141,8 @@ impl Xenstore {
 /// A connection on which the daemon tells of changes.
 pub struct Watch {
     stream: UnixStream,
+    /// What was read and is not a whole message yet: whoever stops waiting half-way loses nothing.
+    read: Vec<u8>,
 }
 
 impl Watch {
@@ -150,19 +154,36 @@ impl Watch {
             payload.extend(ended(path));
             send(&mut stream, WATCH, number as u32, &payload).await?;
         }
-        Ok(Watch { stream })
+        Ok(Watch { stream, read: Vec::new() })
     }
 
     /// The path of the next change.
     pub async fn next(&mut self) -> io::Result<String> {
         loop {
-            let (kind, _, payload) = receive(&mut self.stream).await?;
-            match kind {
-                WATCH_EVENT => return Ok(split(&payload).into_iter().next().unwrap_or_default()),
-                ERROR => return Err(refusal(&text(&payload))),
-                _ => {} // the watch was accepted
+            while let Some((kind, payload)) = self.message()? {
+                match kind {
+                    WATCH_EVENT => return Ok(split(&payload).into_iter().next().unwrap_or_default()),
+                    ERROR => return Err(refusal(&text(&payload))),
+                    _ => {} // the watch was accepted
+                }
+            }
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
             }
         }
+    }
+
+    /// The first whole message of what was read.
+    fn message(&mut self) -> io::Result<Option<(u32, Vec<u8>)>> {
+        let Some((head, rest)) = self.read.split_first_chunk::<HEADER>() else { return Ok(None) };
+        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let (kind, length) = (word(0), word(12) as usize);
+        if length > PAYLOAD_MAX {
+            return Err(malformed("a payload longer than the protocol allows"));
+        }
+        let Some(payload) = rest.get(..length).map(<[u8]>::to_vec) else { return Ok(None) };
+        self.read.drain(..HEADER + length);
+        Ok(Some((kind, payload)))
     }
 }
 
@@ -170,7 +191,7 @@ async fn send(stream: &mut UnixStream, kind: u32, request: u32, payload: &[u8]) 
     if payload.len() > PAYLOAD_MAX {
         return Err(Error::new(ErrorKind::InvalidInput, "more than xenstore takes in one message"));
     }
-    let mut bytes = Vec::with_capacity(16 + payload.len());
+    let mut bytes = Vec::with_capacity(HEADER + payload.len());
     for word in [kind, request, 0, payload.len() as u32] {
         bytes.extend_from_slice(&word.to_le_bytes());
     }
@@ -230,13 +251,13 @@ fn malformed(what: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use std::sync::Arc;
     use tokio::net::UnixListener;
 
-    /// Answers every request of every connection by `answer`.
-    fn daemon(
+    /// A daemon that answers every request of every connection by `answer`: the kind of the request, and its texts.
+    pub fn daemon(
         answer: impl Fn(u32, Vec<String>) -> (u32, Vec<u8>) + Send + Sync + 'static,
     ) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -296,8 +317,11 @@ mod tests {
     async fn a_watch_tells_of_paths() {
         let (_folder, path) = daemon(|kind, args| (kind, format!("{}\0token\0", args[0]).into_bytes()));
         let mut watch = Watch::open(&path, &["@releaseDomain", "/local"]).await.expect("opened");
-        assert_eq!(watch.next().await.expect("told"), "@releaseDomain");
-        assert_eq!(watch.next().await.expect("told"), "/local");
+        // Whoever stops waiting loses nothing.
+        drop(timeout(Duration::ZERO, watch.next()).await);
+        let mut told = vec![watch.next().await.expect("told"), watch.next().await.expect("told")];
+        told.sort();
+        assert_eq!(told, ["/local", "@releaseDomain"]);
     }
 
     #[tokio::test]

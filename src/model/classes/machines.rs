@@ -205,6 +205,8 @@ class! {
         RO secureboot_certificates_state: vm_secureboot_certificates_state = ok, prototyped;
         /// The data sources that somebody asked for beside the standard ones.
         RO recorded_data_sources: Set<String> = {}, internal;
+        /// The domain was made by others: it is shown and left alone.
+        RO foreign: Bool = false, internal;
     }
     messages {
         /// Replace all settings of the virtual hardware.
