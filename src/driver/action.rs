@@ -23,6 +23,8 @@ pub enum Action {
         machine: Ref,
         how: Manner,
     },
+    /// Take away what is left of a machine that ended by itself; one that lives is left alone.
+    Clear(Ref),
     /// End the machine and build it anew from this configuration.
     Reboot {
         config: Box<Config>,

@@ -13,7 +13,7 @@ use crate::command::vm::foreign::{self, Foreign};
 use crate::command::vm::memory;
 use crate::command::vm::observed::{self, End, Observed, State};
 use crate::command::{Draft, Own};
-use crate::driver::{self, Action, Driver, Ended, Machine, Observation, Power};
+use crate::driver::{Action, Driver, Ended, Machine, Observation, Power};
 use crate::error::ApiError;
 use crate::model::{ClassId, VM, VM_guest_metrics, VM_metrics, host, host_metrics};
 use crate::value::{Ref, Value};
@@ -177,8 +177,7 @@ impl Observer {
     /// Removes what is left of a machine that ended and that the view knows to have ended.
     async fn clear_away(&self, uuid: Ref) {
         let (progress, _) = watch::channel(0.0);
-        let action = Action::Shutdown { machine: uuid, how: driver::action::Manner::Hard };
-        if let Err(error) = self.driver.act(Ref::NULL, &action, &progress).await {
+        if let Err(error) = self.driver.act(Ref::NULL, &Action::Clear(uuid), &progress).await {
             tracing::warn!(machine = %uuid.uuid_text(), %error, "a dead machine could not be cleared away");
         }
     }

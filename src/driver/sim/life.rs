@@ -102,6 +102,7 @@ pub fn name(action: &Action) -> &'static str {
         Action::Pause(_) => "pause",
         Action::Unpause(_) => "unpause",
         Action::Shutdown { .. } => "shutdown",
+        Action::Clear(_) => "clear",
         Action::Reboot { .. } => "reboot",
         Action::Renew(_) => "renew",
         Action::Suspend { .. } => "suspend",
@@ -132,7 +133,7 @@ pub fn seconds(action: &Action, luck: f64, memory: i64) -> f64 {
     match action {
         Action::Nothing => 0.0,
         Action::Start(_) => 2.0 + 2.0 * luck,
-        Action::Shutdown { how: Manner::Hard, .. } => 0.2,
+        Action::Shutdown { how: Manner::Hard, .. } | Action::Clear(_) => 0.2,
         Action::Shutdown { .. } => 1.0 + 2.0 * luck,
         Action::Reboot { clean, .. } => 2.0 + 2.0 * luck + if *clean { 1.0 + luck } else { 0.0 },
         Action::Suspend { .. } | Action::Resume(..) | Action::Renew(_) => 0.5 + memory / MEMORY_SPEED,

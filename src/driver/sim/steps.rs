@@ -31,7 +31,7 @@ pub fn machine(action: &Action) -> Option<Ref> {
         Action::Start(config) | Action::Resume(config, _) | Action::Reboot { config, .. } | Action::Renew(config) => {
             Some(config.machine)
         }
-        Action::Pause(machine) | Action::Unpause(machine) => Some(*machine),
+        Action::Pause(machine) | Action::Unpause(machine) | Action::Clear(machine) => Some(*machine),
         Action::Shutdown { machine, .. } | Action::Suspend { machine, .. } | Action::Memory { machine, .. } => {
             Some(*machine)
         }
@@ -79,6 +79,10 @@ pub fn begin(state: &State, mark: Ref, action: &Action) -> Result<Begun, ApiErro
             _ => building(state, config, mark),
         },
         Action::Shutdown { machine, .. } => match state.machines.get(machine) {
+            None => return Ok(Begun::Reached),
+            Some(domain) => vec![marked(domain, mark)],
+        },
+        Action::Clear(machine) => match state.machines.get(machine).filter(|domain| !alive(domain)) {
             None => return Ok(Begun::Reached),
             Some(domain) => vec![marked(domain, mark)],
         },
@@ -142,6 +146,10 @@ pub fn reach(
             entries
         }
         Action::Shutdown { machine, .. } => vec![Entry::Machine(*machine, None)],
+        Action::Clear(machine) => {
+            let ended = state.machines.get(machine).is_some_and(|domain| !alive(domain));
+            ended.then_some(Entry::Machine(*machine, None)).into_iter().collect()
+        }
         Action::Reboot { config, .. } => {
             let mut entries = building(state, config, mark);
             entries.push(live(config, state.next_domid, mark, options, now));

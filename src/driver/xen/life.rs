@@ -36,7 +36,7 @@ pub fn machine(action: &Action) -> Option<Ref> {
         Action::Start(config) | Action::Resume(config, _) | Action::Reboot { config, .. } | Action::Renew(config) => {
             Some(config.machine)
         }
-        Action::Pause(machine) | Action::Unpause(machine) => Some(*machine),
+        Action::Pause(machine) | Action::Unpause(machine) | Action::Clear(machine) => Some(*machine),
         Action::Shutdown { machine, .. } | Action::Suspend { machine, .. } | Action::Memory { machine, .. } => {
             Some(*machine)
         }
@@ -157,6 +157,14 @@ impl Xen {
         }
     }
 
+    /// Takes away all domains of a machine that have ended.
+    pub(super) async fn sweep(&self, mark: &Mark, machine: Ref) -> Result<Facts, ApiError> {
+        for domain in self.domains().await?.iter().filter(|domain| domain.uuid == machine && domain.ended.is_some()) {
+            self.destroy(mark.task, machine, domain.domid).await?;
+        }
+        Ok(Facts::default())
+    }
+
     pub(super) async fn shutdown(&self, mark: &Mark, machine: Ref, how: Manner) -> Result<Facts, ApiError> {
         if let Some(domain) = self.domain(machine).await? {
             self.bring_down(mark, &domain, how, "shutdown").await?;
@@ -168,6 +176,9 @@ impl Xen {
     async fn bring_down(&self, mark: &Mark, domain: &Domain, how: Manner, command: &str) -> Result<(), ApiError> {
         let asks = how != Manner::Hard && domain.lives() && !domain.paused;
         match how {
+            Manner::Clean if domain.lives() && domain.paused => {
+                return Err(codes::VM_BAD_POWER_STATE(domain.uuid.uuid_text(), "running", "paused"));
+            }
             Manner::Clean if asks => self.ask_to_end(mark, domain, command).await?,
             Manner::CleanThenHard if asks => tokio::select! {
                 // A guest that cannot be asked is ended at once.

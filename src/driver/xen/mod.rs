@@ -255,6 +255,7 @@ impl Xen {
             Action::Resume(config, image) => self.resume(&mark, config, image).await?,
             Action::Reboot { config, clean } => self.reboot(&mark, config, *clean).await?,
             Action::Shutdown { machine, how } => self.shutdown(&mark, *machine, *how).await?,
+            Action::Clear(machine) => self.sweep(&mark, *machine).await?,
             Action::Suspend { machine, image } => self.suspend(&mark, *machine, image, progress).await?,
             Action::Disks { machine, ends, work, .. } => {
                 self.work_on_disks(&mut mark, *machine, *ends, work, progress).await?

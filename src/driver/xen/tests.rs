@@ -160,6 +160,32 @@ async fn a_machine_lives_from_start_to_end() {
 }
 
 #[tokio::test]
+async fn what_ended_is_cleared_away_and_what_lives_is_not() {
+    let lab = Lab::new();
+    let xen = lab.server().await;
+    act(&xen, TASK, &Action::Start(Box::new(lab.config()))).await.expect("started");
+    act(&xen, Ref::NULL, &Action::Clear(MACHINE)).await.expect("nothing to clear away");
+    let line = std::fs::read_to_string(lab.at("domains/1")).expect("it lives");
+    lab.put("domains/1", &line.replace("-b----", "---sc-"));
+    let seen = xen.observe().await.expect("seen").machines[&MACHINE].power;
+    assert_eq!(seen, Power::Ended(crate::driver::Ended::Crash));
+    act(&xen, Ref::NULL, &Action::Clear(MACHINE)).await.expect("cleared away");
+    lab.domains(0).await;
+}
+
+#[tokio::test]
+async fn a_paused_guest_is_not_asked_to_end() {
+    let lab = Lab::new();
+    let xen = lab.server().await;
+    let config = Config { paused: true, ..lab.config() };
+    act(&xen, Ref([1; 16]), &Action::Start(Box::new(config))).await.expect("started");
+    let refused = act(&xen, TASK, &Action::Shutdown { machine: MACHINE, how: Manner::Clean }).await;
+    assert_eq!(refused.expect_err("refused").code, "VM_BAD_POWER_STATE");
+    act(&xen, TASK, &Action::Shutdown { machine: MACHINE, how: Manner::CleanThenHard }).await.expect("ended");
+    lab.domains(0).await;
+}
+
+#[tokio::test]
 async fn what_goes_on_without_its_server_is_waited_for() {
     let lab = Lab::new();
     lab.put("hold", "");
