@@ -3,6 +3,7 @@
 
 use super::xenstore::{DIRECTORY, ERROR, READ, WRITE, tests::daemon};
 use super::*;
+use crate::driver::Power;
 use crate::driver::action::{Config, Disk, DiskWork, Image, Manner, Repository, Texts};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
