@@ -24,6 +24,7 @@ pub const GUIDES: &[(&str, &str)] = &[
 /// Pages written by hand for those who run the server or work on it.
 pub const BEHIND: &[(&str, &str)] = &[
     ("A Xen host", "xen-host.md"),
+    ("Operations on Xen", "xen-operations.md"),
     ("Operating", "operating.md"),
     ("Architecture", "ARCHITECTURE.md"),
     ("Changes", "CHANGELOG.md"),
