@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod arguments;
+pub mod backup;
 pub mod call;
 pub mod changes;
 pub mod checkpoint;
@@ -64,6 +65,10 @@ pub enum LogCommand {
     Checkpoint(checkpoint::CheckpointArgs),
     /// List the archives of the log, or seal more of it while no server runs.
     Archive(archive::ArchiveArgs),
+    /// Write the whole log, its archives and the server's keys into one file, while the server runs or not.
+    Backup(backup::BackupArgs),
+    /// Make a data folder from a backup. The log goes on there as a new history: nothing told of the old one counts.
+    Restore(backup::RestoreArgs),
     /// Write the views as they were at a moment, as JSON or as an SQLite file.
     Replay(past::ReplayArgs),
 }
@@ -84,6 +89,8 @@ impl Command {
             Command::Log(LogCommand::Diff(args)) => past::differences(args).await,
             Command::Log(LogCommand::Checkpoint(args)) => checkpoint::run(args).await,
             Command::Log(LogCommand::Archive(args)) => archive::run(args).await,
+            Command::Log(LogCommand::Backup(args)) => backup::backup(args).await,
+            Command::Log(LogCommand::Restore(args)) => backup::restore_backup(args).await,
             Command::Log(LogCommand::Replay(args)) => past::replay(args).await,
             Command::Model(args) => model::run(args).await,
         }

@@ -12,7 +12,7 @@ use crate::views::{View, check, replay};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `log verify`.
 #[derive(clap::Args, Debug)]
@@ -32,12 +32,16 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// Checks the log of a data folder, and the store beside it; `checkpoint` is a head that it must still contain.
+pub async fn examine(data: &Path, checkpoint: Option<Head>, progress: impl FnMut(u64)) -> Result<Report, Broken> {
+    let reader = LogReader::open(data).await?;
+    walk(&reader, read_store(data).await, checkpoint, progress).await
+}
+
 pub async fn run(args: VerifyArgs) -> anyhow::Result<()> {
-    let reader = LogReader::open(&args.data).await?;
-    let store = read_store(&args).await;
     let checkpoint = read_checkpoint(&args)?;
-    let bar = progress_bar(reader.head().await?.position);
-    let walked = walk(&reader, store, checkpoint, &bar).await;
+    let bar = progress_bar(LogReader::open(&args.data).await?.head().await?.position);
+    let walked = examine(&args.data, checkpoint, |rows| bar.set_position(rows)).await;
     bar.finish_and_clear();
     match walked {
         Ok(report) => super::print(&if args.json { report.json().to_string() } else { report.text() }),
@@ -58,11 +62,11 @@ enum Store {
     Equal(u64),
 }
 
-async fn read_store(args: &VerifyArgs) -> Store {
-    if !args.data.join(FILE).exists() {
+async fn read_store(data: &Path) -> Store {
+    if !data.join(FILE).exists() {
         return Store::None("there is none yet".into());
     }
-    match store::read(&args.data).await {
+    match store::read(data).await {
         Ok(stored) if stored.trusted => Store::There(Box::new(stored)),
         Ok(_) => Store::None("written when the machine stopped; the next start makes it anew".into()),
         Err(error) => Store::None(format!("{error}; the next start makes it anew")),
@@ -143,7 +147,12 @@ impl Walk {
 }
 
 /// Walks the log from the first row to its present end.
-async fn walk(reader: &LogReader, store: Store, checkpoint: Option<Head>, bar: &ProgressBar) -> Result<Report, Broken> {
+async fn walk(
+    reader: &LogReader,
+    store: Store,
+    checkpoint: Option<Head>,
+    mut progress: impl FnMut(u64),
+) -> Result<Report, Broken> {
     let seals = Seals::of(reader.archives().await?);
     let mut walk = Walk { view: View::default(), store, checkpoint, proved: false, seals };
     let nothing_written = matches!(&walk.store, Store::There(stored) if stored.mark.position == 0);
@@ -151,7 +160,7 @@ async fn walk(reader: &LogReader, store: Store, checkpoint: Option<Head>, bar: &
         walk.store = Store::None("nothing was written to it yet".into());
     }
     let each = |row: &Row, event: Event| walk.step(row, &event);
-    let verified = verify(reader, Chain::default(), each, |rows, _| bar.set_position(rows)).await?;
+    let verified = verify(reader, Chain::default(), each, |rows, _| progress(rows)).await?;
     let wrong = |fault: String| {
         let fault = Fault::Event(fault);
         Broken::Row { position: verified.head.position, fault }
@@ -168,7 +177,7 @@ async fn walk(reader: &LogReader, store: Store, checkpoint: Option<Head>, bar: &
 }
 
 /// All is well: with these figures.
-struct Report {
+pub struct Report {
     verified: Verified,
     walk: Walk,
     /// Archives, and the rows in them.

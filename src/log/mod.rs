@@ -13,8 +13,10 @@
 //! ```
 
 pub mod archive;
+pub mod backup;
 pub mod folder;
 pub mod hash;
+pub mod lineage;
 pub mod memory;
 pub mod notary;
 pub mod rows;

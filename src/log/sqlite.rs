@@ -154,6 +154,16 @@ impl Port for SqliteLog {
     }
 }
 
+/// Where the log in any database of this form ends.
+pub(super) async fn head_of(connection: &mut SqliteConnection) -> Result<Head, StorageError> {
+    reader::head(connection).await
+}
+
+/// Brings a database to the newest form.
+pub(super) async fn migrate(connection: &mut SqliteConnection, data: &Path) -> Result<(), StorageError> {
+    migrations::run(connection, data).await
+}
+
 /// What a row takes beside its payload, in bytes: an estimate for the checkpoints.
 const ROW_OVERHEAD: usize = 150;
 

@@ -12,7 +12,7 @@ use crate::value::{Encode, Micros, Ref, Shared, Value};
 use crate::views::filter::{Fields, Filter};
 use crate::views::read::{ReadView, Scope};
 use crate::views::relations::HOLDING;
-use crate::views::{Effect, Object, View};
+use crate::views::{Effect, Object, Token, View};
 use bytes::Bytes;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap};
@@ -139,7 +139,7 @@ impl Want {
         if !self.scope.shows(*class, newest) {
             return None;
         }
-        let ended = self.notified.is_some_and(|own| ends_for(own, *class, *before, *after));
+        let ended = self.notified.is_some_and(|own| concerns(own, *class, *reference, *before, *after));
         let wanted = match self.filter.fields(*class, *reference) {
             Some(wanted) if self.filter.passes(&self.scope, view, *class, newest) => wanted,
             _ if ended => Fields::All,
@@ -200,17 +200,38 @@ impl Want {
     }
 }
 
-/// Whether a task that names the subscription ended, or named it only after its end.
-fn ends_for(own: Ref, class: ClassId, before: Option<&Arc<Object>>, after: Option<&Arc<Object>>) -> bool {
+/// What a subscription is told whatever it asked for: the end of a task that names it, and that there is a gap.
+fn concerns(
+    own: Ref,
+    class: ClassId,
+    reference: Ref,
+    before: Option<&Arc<Object>>,
+    after: Option<&Arc<Object>>,
+) -> bool {
     let over = |object: &Object| object.get(task::notify) == own && object.get(task::status) != "pending";
-    class == ClassId::task && after.is_some_and(|after| over(after)) && !before.is_some_and(|before| over(before))
+    match class {
+        ClassId::task => after.is_some_and(|after| over(after)) && !before.is_some_and(|before| over(before)),
+        ClassId::subscription => reference == own && is_gap(before, after),
+        _ => false,
+    }
 }
 
-/// The subscription that the effect, a task's end, is told to by its own wish.
+/// Whether the subscription goes on in another history: a restore began it.
+fn is_gap(before: Option<&Arc<Object>>, after: Option<&Arc<Object>>) -> bool {
+    let lineage = |held: &Arc<Object>| Token::parse(held.get(subscription::cursor)).map(|token| token.lineage);
+    let (Some(before), Some(after)) = (before.and_then(lineage), after.and_then(lineage)) else { return false };
+    before != after && before != 0
+}
+
+/// The subscription that the effect is told to whatever it asked for.
 pub fn notified(effect: &Effect) -> Option<Ref> {
-    let after = effect.after.as_ref().filter(|_| effect.class == ClassId::task)?;
-    let own = after.get(task::notify);
-    let told = !own.is_null() && ends_for(own, effect.class, effect.before.as_ref(), Some(after));
+    let after = effect.after.as_ref()?;
+    let own = match effect.class {
+        ClassId::task => after.get(task::notify),
+        ClassId::subscription => effect.reference,
+        _ => return None,
+    };
+    let told = !own.is_null() && concerns(own, effect.class, effect.reference, effect.before.as_ref(), Some(after));
     told.then_some(own)
 }
 

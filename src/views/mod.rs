@@ -189,17 +189,21 @@ impl View {
         CLASSES.iter().map(|class| (class.id, self.class(class.id).objects.len()))
     }
 
-    /// SHA-256 over every object's class, reference and stored fields, in order: equal states, equal hashes.
+    /// SHA-256 over every object's class, reference and fields that differ from their default, in order: equal states,
+    /// equal hashes. Defaults are frozen, so that a field that a newer version adds changes no hash of an older state.
     pub fn state_hash(&self) -> Hash {
         let mut sha = Sha256::new();
-        for class in CLASSES {
+        let mut classes: Vec<_> = CLASSES.iter().collect();
+        classes.sort_unstable_by_key(|class| class.name);
+        for class in classes {
+            let defaults = crate::value::default_record(class.id);
             for (reference, object) in &self.class(class.id).objects {
                 sha.update(class.name.as_bytes());
                 sha.update(reference.0);
-                let fields = class.fields.iter().zip(object.record.iter());
-                let stored: BTreeMap<&str, crate::event::Stored<'_>> = fields
-                    .filter(|(field, _)| !field.flags.volatile && field.far.is_none())
-                    .map(|(field, value)| (field.name, crate::event::Stored(value)))
+                let differing = object.record.differences(defaults).map(|index| (index, &class.fields[index]));
+                let stored: BTreeMap<&str, crate::event::Stored<'_>> = differing
+                    .filter(|(_, field)| !field.flags.volatile && field.far.is_none())
+                    .map(|(index, field)| (field.name, crate::event::Stored(&object.record[index])))
                     .collect();
                 sha.update(serde_json::to_vec(&stored).expect("BUG: a record is always JSON"));
             }

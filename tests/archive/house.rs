@@ -42,6 +42,10 @@ impl House {
         House { data, folder, reader, ledger, writing: tokio::spawn(writer.run()) }
     }
 
+    pub fn data(&self) -> &std::path::Path {
+        self.data.path()
+    }
+
     /// Ends and begins again, from what is on disk.
     pub async fn again(self) -> House {
         let House { data, ledger, writing, .. } = self;

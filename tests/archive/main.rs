@@ -4,8 +4,11 @@
 #[path = "../server/mod.rs"]
 mod server;
 
+mod backup;
 mod house;
 mod program;
+mod tamper;
+mod versions;
 
 use house::{House, RULES};
 use std::sync::Arc;

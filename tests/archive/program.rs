@@ -9,14 +9,14 @@ use std::path::Path;
 use std::time::Duration;
 
 /// What the program prints; it must succeed.
-fn said(data: &Path, args: &[&str]) -> String {
+pub fn said(data: &Path, args: &[&str]) -> String {
     let output = program().args(args).env("XENLEDGER_DATA", data).output().expect("the program starts");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// What it complains about; it must fail.
-fn complained(data: &Path, args: &[&str]) -> String {
+pub fn complained(data: &Path, args: &[&str]) -> String {
     let output = program().args(args).env("XENLEDGER_DATA", data).output().expect("the program starts");
     assert_eq!(output.status.code(), Some(1), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stderr).expect("UTF-8")

@@ -19,8 +19,24 @@ pub async fn run(connection: &mut SqliteConnection, data: &Path) -> Result<(), S
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
+    refuse_newer(connection, data).await?;
     let migrated = Migrator::with_migrations(migrations.collect()).run(connection).await;
     migrated.map_err(|error| StorageError(format!("cannot prepare {}: {error}", file_of(data).display())))
+}
+
+/// A database that a newer version has changed may not mean to it what it means to this one.
+async fn refuse_newer(connection: &mut SqliteConnection, data: &Path) -> Result<(), StorageError> {
+    // Without the table it is a new database.
+    let newest = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await;
+    let newest: i64 = newest.unwrap_or(0);
+    let known = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
+    if newest <= known {
+        return Ok(());
+    }
+    Err(StorageError(format!(
+        "{} was written by a newer version of this program (form {newest}; this one knows {known}): use that one",
+        file_of(data).display()
+    )))
 }
 
 #[cfg(test)]

@@ -1,0 +1,36 @@
+//! Logs that released versions wrote: each folds to the state that was recorded when it was made, as it is and after this
+//! version has opened it for writing. `tests/logs/make` makes the next one.
+
+use crate::program::said;
+use std::path::Path;
+use xenledger::log::Port;
+use xenledger::log::sqlite::SqliteLog;
+
+#[tokio::test]
+async fn logs_of_released_versions_fold_to_the_recorded_state() {
+    let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/logs");
+    let mut versions = 0;
+    for entry in std::fs::read_dir(&logs).expect("tests/logs") {
+        let version = entry.expect("readable").path();
+        let packed = version.join("log.sqlite.zst");
+        if !packed.exists() {
+            continue;
+        }
+        versions += 1;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).expect("made");
+        let log = zstd::decode_all(std::fs::File::open(&packed).expect("the log")).expect("unpacked");
+        std::fs::write(data.join("log.sqlite"), log).expect("written");
+        let recorded = std::fs::read_to_string(version.join("state")).expect("the recorded state");
+        assert_eq!(said(&data, &["log", "replay", "--state-hash"]).trim(), recorded.trim(), "{}", version.display());
+        assert!(said(&data, &["log", "verify"]).ends_with("all is well\n"));
+        let mut port = SqliteLog::open(&data).await.expect("this version goes on with it");
+        port.open().await.expect("open");
+        drop(port);
+        assert_eq!(said(&data, &["log", "replay", "--state-hash"]).trim(), recorded.trim(), "{}", version.display());
+        said(&data, &["log", "archive", "--seal", "--keep-rows", "0"]);
+        said(&data, &["log", "verify"]);
+    }
+    assert!(versions >= 1, "there is a log of each released version");
+}
