@@ -26,6 +26,7 @@ pub const BEHIND: &[(&str, &str)] = &[
     ("A Xen host", "xen-host.md"),
     ("Operations on Xen", "xen-operations.md"),
     ("Operating", "operating.md"),
+    ("The log as it is stored", "log.md"),
     ("Architecture", "ARCHITECTURE.md"),
     ("Changes", "CHANGELOG.md"),
 ];
