@@ -16,7 +16,7 @@ const MACHINES_MAX = 4 // of each worker
 const MIB = 1024 * 1024
 
 // Nobody is told of these: they are measured, or their class raises no events.
-const MEASURED = new Set(['last_active', 'last_updated'])
+const MEASURED = new Set(['memory_free', 'last_active', 'last_updated'])
 const SILENT = new Set(['session', 'user', 'secret'])
 
 const seed = Number(process.env.XENLEDGER_SEED ?? 20261122)
