@@ -18,7 +18,7 @@ use crate::error::ApiError;
 use crate::model::{ClassId, VM, VM_guest_metrics, VM_metrics, host, host_metrics};
 use crate::value::{Ref, Value};
 use crate::views::{Object, View};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
@@ -29,13 +29,15 @@ pub struct Observer {
     host: Ref,
     /// By machine: what was seen last, and at which change of its record.
     seen: HashMap<Ref, (Machine, u64)>,
+    /// Machines that nobody here knew, with their number, in the last look.
+    strangers: HashSet<(Ref, i64)>,
     /// What the host had in its slots when that was told last.
     hardware: Option<Arc<Hardware>>,
 }
 
 impl Observer {
     pub fn new(reporter: Arc<Reporter>, driver: Arc<dyn Driver>, host: Ref) -> Observer {
-        Observer { reporter, driver, host, seen: HashMap::new(), hardware: None }
+        Observer { reporter, driver, host, seen: HashMap::new(), strangers: HashSet::new(), hardware: None }
     }
 
     /// Looks whenever the driver saw a change or something ended, and at the latest after a while; without end.
@@ -60,15 +62,26 @@ impl Observer {
         };
         self.booted(&view, &observation).await;
         self.equipped(&observation.hardware).await;
+        // What was made while the hypervisor was looked at is known by now.
+        let view = self.reporter.ledger.view();
+        let mut strangers = HashSet::new();
         for (uuid, machine) in &observation.machines {
             // A machine that the view does not know is somebody else's.
             match view.by_uuid(ClassId::VM, &uuid.uuid_text()).and_then(|vm| view.find::<VM>(vm)) {
                 Some(vm) if is_ours(vm) => self.look_at(&view, vm, *uuid, machine).await,
                 Some(vm) if vm.get(VM::foreign) => self.look_at_foreign(*uuid, machine, vm.modified).await,
                 Some(_) => {}
-                None => self.look_at_foreign(*uuid, machine, 0).await,
+                // What was just destroyed may still be in a look from before: a stranger is there twice.
+                None if !self.driver.is_shared() => {}
+                None => {
+                    strangers.insert((*uuid, machine.domid));
+                    if self.strangers.contains(&(*uuid, machine.domid)) {
+                        self.look_at_foreign(*uuid, machine, 0).await;
+                    }
+                }
             }
         }
+        self.strangers = strangers;
         for vm in view.far(host::resident_VMs, self.host) {
             let Some(vm) = view.find::<VM>(vm) else { continue };
             let uuid = Ref::parse_uuid(vm.get(VM::uuid)).unwrap_or_default();
