@@ -128,3 +128,8 @@ impl Ids {
         self.random.get_or_insert_with(|| ChaCha12Rng::from_seed(self.seed)).fill_bytes(bytes);
     }
 }
+
+/// Changes with every start of the machine; "" where the kernel does not tell.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
+}

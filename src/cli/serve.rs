@@ -213,7 +213,8 @@ async fn driver(args: &ServeArgs, world: &World, new: bool) -> anyhow::Result<(A
     let mut facts = crate::driver::facts::read();
     Ok(match args.driver {
         DriverName::Sim => {
-            let options = sim::Options { speed: args.sim_speed, ..sim::Options::default() };
+            let under = crate::world::boot_id();
+            let options = sim::Options { speed: args.sim_speed, under, ..sim::Options::default() };
             let opened = Sim::open(&args.data, world.clone(), options);
             (Arc::new(opened.context("the simulated hypervisor's journal")?), facts.simulated())
         }

@@ -55,11 +55,6 @@ pub enum Trace {
 
 /// A hypervisor.
 pub trait Driver: Send + Sync + 'static {
-    /// Whether others may make machines on this hypervisor too.
-    fn is_shared(&self) -> bool {
-        false
-    }
-
     /// Every machine there is, and what it does now.
     fn observe(&self) -> Work<'_, Observation>;
 

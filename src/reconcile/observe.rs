@@ -72,7 +72,6 @@ impl Observer {
                 Some(vm) if vm.get(VM::foreign) => self.look_at_foreign(*uuid, machine, vm.modified).await,
                 Some(_) => {}
                 // What was just destroyed may still be in a look from before: a stranger is there twice.
-                None if !self.driver.is_shared() => {}
                 None => {
                     strangers.insert((*uuid, machine.domid));
                     if self.strangers.contains(&(*uuid, machine.domid)) {

@@ -78,6 +78,14 @@ impl Sim {
         if store.state.boot.is_null() {
             store.commit(vec![Entry::Boot(crate::world::Ids::new(world.seed()).draw())])?;
         }
+        // A machine's domains end with its power, whatever the journal's unsynced end still said of them.
+        if store.state.under != options.under {
+            let mut entries = vec![Entry::Under(options.under.clone())];
+            if !store.state.under.is_empty() {
+                entries.extend(down(&store.state, &world));
+            }
+            store.commit_synced(entries)?;
+        }
         let inner = Mutex::new(Inner { store, looked: 0 });
         Ok(Sim { world, options, inner, changed: Notify::new() })
     }
@@ -103,9 +111,7 @@ impl Sim {
     /// The whole host goes down and comes up again, without its machines.
     pub fn reboot_host(&self) {
         let mut inner = self.lock();
-        let gone = inner.store.state.machines.keys().map(|uuid| Entry::Machine(*uuid, None));
-        let mut entries: Vec<Entry> = gone.collect();
-        entries.push(Entry::Boot(crate::world::Ids::new(self.world.seed()).draw()));
+        let entries = down(&inner.store.state, &self.world);
         drop(inner.store.commit(entries));
         self.changed.notify_one();
     }
@@ -280,7 +286,48 @@ impl Driver for Sim {
     }
 }
 
+/// What a host's going down does to what it had.
+fn down(state: &State, world: &World) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = state.machines.keys().map(|uuid| Entry::Machine(*uuid, None)).collect();
+    entries.push(Entry::Boot(crate::world::Ids::new(world.seed()).draw()));
+    entries
+}
+
 fn unwritten(error: io::Error) -> ApiError {
     tracing::error!(%error, "the simulated hypervisor cannot write its journal");
     codes::INTERNAL_ERROR("the simulated hypervisor cannot write its journal")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::action::Config;
+
+    #[test]
+    fn domains_end_with_the_power_of_the_machine_under_them() {
+        let (folder, machine) = (tempfile::tempdir().expect("a folder"), Ref([7; 16]));
+        let open = |under: &str| {
+            let (options, seed) = (Options { under: under.into(), ..Options::default() }, under.len() as u64);
+            Sim::open(folder.path(), World::simulated(0, seed), options).expect("the journal opens")
+        };
+        let running = |sim: &Sim| sim.lock().store.state.machines.contains_key(&machine);
+        let sim = open("first boot");
+        let domain = Domain {
+            domid: 1,
+            doing: Doing::Running,
+            config: Config::default(),
+            memory: 0,
+            vcpus: 1,
+            started: 0,
+            crash_at: None,
+            mark: None,
+        };
+        sim.lock().store.commit(vec![Entry::Machine(machine, Some(Box::new(domain)))]).expect("written");
+        let boot = sim.lock().store.state.boot;
+        let again = open("first boot");
+        assert!(running(&again) && again.lock().store.state.boot == boot, "the server alone was killed");
+        let later = open("second boot");
+        assert!(!running(&later) && later.lock().store.state.boot != boot, "the power failed");
+        assert!(!running(&open("second boot")), "and that is remembered");
+    }
 }

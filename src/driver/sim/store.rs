@@ -97,6 +97,8 @@ pub enum Entry {
     /// The number that the next domain gets.
     NextDomid(i64),
     Boot(Ref),
+    /// The boot of the machine that the simulation runs on.
+    Under(String),
     Host(Power),
     /// Debug keys that were pressed.
     Keys(String),
@@ -119,6 +121,8 @@ pub struct State {
     pub repositories: BTreeMap<Ref, Shelf>,
     pub next_domid: i64,
     pub boot: Ref,
+    /// The boot of the machine that the simulation runs on; "" as long as nobody said.
+    pub under: String,
     pub host: Power,
     marks: HashMap<Ref, BTreeSet<Place>>,
 }
@@ -147,6 +151,7 @@ impl State {
             Entry::Keys(_) => return,
             Entry::NextDomid(next) => return self.next_domid = *next,
             Entry::Boot(boot) => return self.boot = *boot,
+            Entry::Under(under) => return self.under.clone_from(under),
         };
         if let Some(task) = self.mark(place).map(|mark| mark.task)
             && let Some(places) = self.marks.get_mut(&task)
@@ -161,7 +166,7 @@ impl State {
             Entry::Disk(uuid, thing) => put(&mut self.disks, uuid, thing),
             Entry::Repository(uuid, thing) => put(&mut self.repositories, uuid, thing),
             Entry::Host(power) => self.host = power,
-            Entry::NextDomid(_) | Entry::Boot(_) | Entry::Keys(_) => {}
+            Entry::NextDomid(_) | Entry::Boot(_) | Entry::Under(_) | Entry::Keys(_) => {}
         }
         if let Some(task) = self.mark(place).map(|mark| mark.task) {
             self.marks.entry(task).or_default().insert(place);
@@ -169,8 +174,12 @@ impl State {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        let mut entries =
-            vec![Entry::NextDomid(self.next_domid), Entry::Boot(self.boot), Entry::Host(self.host.clone())];
+        let mut entries = vec![
+            Entry::NextDomid(self.next_domid),
+            Entry::Boot(self.boot),
+            Entry::Under(self.under.clone()),
+            Entry::Host(self.host.clone()),
+        ];
         let repositories = self.repositories.iter();
         entries.extend(repositories.map(|(uuid, shelf)| Entry::Repository(*uuid, Some(Box::new(shelf.clone())))));
         entries.extend(self.disks.iter().map(|(uuid, disk)| Entry::Disk(*uuid, Some(Box::new(disk.clone())))));
@@ -217,6 +226,12 @@ impl Store {
         }
         let file = rewrite(path, &state)?;
         Ok(Store { state, journal: Some(Journal { path: path.to_path_buf(), file, grown: 0 }), said: Vec::new() })
+    }
+
+    /// Makes changes that belong together, and has them survive a power cut.
+    pub fn commit_synced(&mut self, entries: Vec<Entry>) -> io::Result<()> {
+        self.commit(entries)?;
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.file.sync_data())
     }
 
     /// Makes changes that belong together: in the journal first, then here.

@@ -386,10 +386,6 @@ fn mute(error: io::Error) -> ApiError {
 }
 
 impl Driver for Xen {
-    fn is_shared(&self) -> bool {
-        true
-    }
-
     fn observe(&self) -> Work<'_, Observation> {
         Box::pin(self.look())
     }

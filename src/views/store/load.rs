@@ -101,7 +101,7 @@ async fn read_meta(connection: &mut SqliteConnection) -> Result<(Mark, bool), sq
         return Err(damaged(format!("its tables have version {version}, not {}", schema::TABLES_VERSION)));
     }
     let hash = hash.try_into().map_err(|_| damaged("its hash has not 32 bytes"))?;
-    let trusted = clean || (!boot.is_empty() && boot == boot_id());
+    let trusted = clean || (!boot.is_empty() && boot == crate::world::boot_id());
     Ok((Mark { lineage: lineage as u64, position: position as u64, time, hash }, trusted))
 }
 
@@ -178,9 +178,4 @@ fn reference(text: &str) -> Result<Ref, sqlx::Error> {
 
 fn damaged(why: impl Into<String>) -> sqlx::Error {
     sqlx::Error::Decode(why.into().into())
-}
-
-/// Changes with every start of the machine; "" where the kernel does not tell.
-pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
 }

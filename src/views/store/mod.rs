@@ -162,7 +162,7 @@ async fn adapt(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
 
 /// Notes, durably, that the store can only be believed until the next power cut.
 async fn unclean(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let boot = load::boot_id();
+    let boot = crate::world::boot_id();
     let (clean, before): (bool, String) =
         sqlx::query_as("SELECT clean, boot FROM meta").fetch_one(&mut *connection).await?;
     if !clean && before == boot {

@@ -182,7 +182,7 @@ async fn after_a_power_cut_only_a_closed_store_is_believed() {
     let store = Store::open(data.path(), Some(Mark::of(&view))).await.expect("opened again");
     drop(store);
     let meta: Vec<(bool, String)> = sql(data.path(), "SELECT clean, boot FROM meta").await;
-    assert_eq!(meta, [(false, load::boot_id())]);
+    assert_eq!(meta, [(false, crate::world::boot_id())]);
 }
 
 #[tokio::test]
