@@ -20,7 +20,7 @@ const CLASSES: [&str; 3] = ["network", "VM", "task"];
 
 struct Coalesced {
     copy: BTreeMap<(String, String), Value>,
-    /// The pool, after everything.
+    /// The pool at the copy's position, folded from the log.
     pool: BTreeMap<(String, String), Value>,
 }
 
@@ -41,8 +41,10 @@ pub fn coalesced(place: &Arc<Place>, seed: u64) -> Telling {
                 Err(Failure::Broken(_)) => connection = place.connect(),
             }
         }
+        // Guests go on telling of themselves after the last word: the pool is the one that the token names.
+        let position: u64 = token.split(',').next().and_then(|text| text.parse().ok()).expect("a position");
         for class in CLASSES {
-            let records = place.ask(&format!("{class}.get_all_records"), &[]);
+            let records = place.ask("log.get_all_records_at", &[json!(class), json!(position.to_string())]);
             for (reference, record) in records.as_object().expect("records") {
                 story.pool.insert((class.to_ascii_lowercase(), reference.clone()), record.clone());
             }

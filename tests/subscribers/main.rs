@@ -139,7 +139,7 @@ fn nobody_waits_for_who_has_gone(place: &Place) {
         [place.get("/events?classes=VBD&token=now", ""), place.get("/events?classes=VBD&timeout=3600&token=now", "")];
     let streams = streams.map(|stream| stream.expect("the server is there"));
     let waiting = || place.measured("waiting_calls") + place.measured("streams");
-    server::wait_for("all of them wait", END_MAX, || (waiting() as usize >= asked.len() + streams.len()).then_some(()));
+    server::wait_for("all of them wait", END_MAX, || (waiting() as usize == asked.len() + streams.len()).then_some(()));
     drop((asked, streams));
     server::wait_for("nobody waits any more", END_MAX, || (waiting() == 0).then_some(()));
 }
