@@ -35,6 +35,14 @@ impl Way {
             Way::Stream => Expect::Events(1),
         }
     }
+
+    /// What counts those who wait so, on `/metrics`.
+    fn gauge(self) -> &'static str {
+        match self {
+            Way::Poll => "xenledger_waiting_calls ",
+            Way::Stream => "xenledger_streams ",
+        }
+    }
 }
 
 /// The server and what is in it.
@@ -76,21 +84,21 @@ impl Scene<'_> {
         let greeting = if way == Way::Stream { self.stream("VM.name_label") } else { Vec::new() };
         let mut crowd = Crowd::open(&self.server.address, size, &greeting).await;
         if way == Way::Stream {
-            self.blocked(size).await;
+            self.blocked(way, size).await;
             crowd.drain().await;
         }
         crowd
     }
 
-    /// Waits until so many wait.
-    pub async fn blocked(&self, size: usize) {
+    /// Waits until so many wait in this way.
+    pub async fn blocked(&self, way: Way, size: usize) {
         let mut connection = Connection::open(&self.server.address).await;
         let metrics = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let begun = Instant::now();
         loop {
             let page = String::from_utf8_lossy(connection.exchange(metrics).await).into_owned();
-            let line = page.lines().find_map(|line| line.strip_prefix("xenledger_waiting_calls "));
-            let waiting: usize = line.and_then(|count| count.parse().ok()).expect("the gauge of waiting calls");
+            let line = page.lines().find_map(|line| line.strip_prefix(way.gauge()));
+            let waiting: usize = line.and_then(|count| count.parse().ok()).expect("the gauge of those who wait");
             if waiting >= size {
                 return;
             }
@@ -104,7 +112,7 @@ impl Scene<'_> {
         if way == Way::Poll {
             let poll = self.poll("VM").await;
             crowd.send(&poll).await;
-            self.blocked(crowd.size()).await;
+            self.blocked(way, crowd.size()).await;
             tokio::time::sleep(COLLECTED).await;
         }
         let mut writer = Blocking::open(&self.server.address);

@@ -53,7 +53,7 @@ async fn not_told(bench: &mut Bench, scene: &Scene<'_>) {
     let mut crowd = scene.crowd(Way::Poll, CROWD).await;
     let other = scene.poll(&format!("VM/{}", scene.pool.machines[0])).await;
     crowd.send(&other).await;
-    scene.blocked(CROWD).await;
+    scene.blocked(Way::Poll, CROWD).await;
     let with = median(scene.renames(rounds, pause).await);
     drop(crowd);
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -26,7 +26,7 @@ pub async fn rows(bench: &mut Bench) {
         if way == Way::Poll {
             let poll = scene.poll("VM").await;
             crowd.send(&poll).await;
-            scene.blocked(CROWD).await;
+            scene.blocked(way, CROWD).await;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         let each = (server.resident() - before) * 1024.0 / CROWD as f64;
