@@ -3,6 +3,7 @@
 
 use super::fanout::{Crowd, Expect, Spread};
 use super::load;
+use super::server::Process;
 use sqlx::{ConnectOptions, Connection as _};
 use std::io::{Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
@@ -109,28 +110,38 @@ pub async fn bare_axum(address: &str, clients: usize) -> f64 {
     load::rate(address, clients, Duration::from_secs(4), move |_, _| request.clone()).await.per_second
 }
 
-/// The same bytes written to each of so many sockets, one after the other: when they arrived, counted from the first
-/// write.
+/// The same bytes written to each of so many sockets, one after the other: when they arrived, counted from when the
+/// writer was told to. Another process writes, since one alone may not have both ends of so many sockets open.
 pub async fn raw_fanout(sockets: usize, bytes: usize, rounds: usize) -> Spread {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    let accepting = std::thread::spawn(move || -> Vec<TcpStream> {
-        let accepted = listener.incoming().take(sockets);
-        accepted.map(|socket| socket.expect("a connection")).inspect(|s| s.set_nodelay(true).expect("TCP")).collect()
-    });
-    let mut crowd = Crowd::open(&address, sockets, b"").await;
-    let written = std::sync::Arc::new(accepting.join().expect("accepting panicked"));
-    let payload = vec![b'x'; bytes];
+    let writer = Process::own(&["--raw-writer", &sockets.to_string(), &bytes.to_string()]);
+    let mut word = TcpStream::connect(&writer.address).expect("the writer listens");
+    word.set_nodelay(true).expect("a TCP socket");
+    let mut crowd = Crowd::open(&writer.address, sockets, b"").await;
+    word.read_exact(&mut [0]).expect("the writer has accepted everybody");
     let mut latencies = Vec::new();
     for _ in 0..rounds {
-        let (written, payload) = (written.clone(), payload.clone());
-        let writing = move || {
+        let mut word = word.try_clone().expect("a socket can be had twice");
+        let telling = move || {
             let began = Instant::now();
-            written.iter().for_each(|mut socket| socket.write_all(&payload).expect("the other half reads"));
+            word.write_all(b"!").expect("the writer reads");
             began
         };
-        let (began, arrived) = crowd.wave(Expect::Bytes(bytes), writing).await;
+        let (began, arrived) = crowd.wave(Expect::Bytes(bytes), telling).await;
         latencies.extend(arrived.into_iter().map(|at| at.saturating_duration_since(began)));
     }
     Spread::of(latencies)
+}
+
+/// The other process of [`raw_fanout`], which its first connection gives the word: `--raw-writer SOCKETS BYTES`.
+pub fn raw_writer(sockets: usize, bytes: usize) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    println!("listening on http://{}", listener.local_addr().expect("it is bound"));
+    let (mut word, _) = listener.accept().expect("a connection");
+    let accepted = listener.incoming().take(sockets).map(|socket| socket.expect("a connection"));
+    let written: Vec<TcpStream> = accepted.inspect(|socket| socket.set_nodelay(true).expect("TCP")).collect();
+    word.write_all(b"!").expect("the benchmark reads");
+    let payload = vec![b'x'; bytes];
+    while word.read_exact(&mut [0]).is_ok() {
+        written.iter().for_each(|mut socket| socket.write_all(&payload).expect("the other half reads"));
+    }
 }

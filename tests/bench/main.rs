@@ -57,15 +57,20 @@ impl Bench {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    if has("--hello") {
-        return limits::hello();
+    rlimit::increase_nofile_limit(u64::MAX).expect("the limit of open files can be read");
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--hello"] => return limits::hello(),
+        ["--raw-writer", sockets, bytes] => {
+            let number = |text: &str| text.parse().expect("a number");
+            return limits::raw_writer(number(sockets), number(bytes));
+        }
+        _ => {}
     }
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
     if let Some(unknown) = wanted.iter().find(|name| !rows::GROUPS.contains(&name.as_str())) {
         eprintln!("there is no group {unknown}; there are {}", rows::GROUPS.join(", "));
         std::process::exit(2);
     }
-    rlimit::increase_nofile_limit(u64::MAX).expect("the limit of open files can be read");
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the data");
     let mut bench = Bench { table: Table::default(), folder, quick: has("--quick"), long: has("--long") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

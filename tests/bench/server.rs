@@ -37,10 +37,10 @@ impl Process {
         Process::start(command)
     }
 
-    /// This program again, as a bare axum that says hello.
-    pub fn hello() -> Process {
+    /// This program again, as something that the server stands beside.
+    pub fn own(arguments: &[&str]) -> Process {
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-        command.arg("--hello");
+        command.args(arguments);
         Process::start(command)
     }
 

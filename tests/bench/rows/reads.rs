@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub async fn rows(bench: &mut Bench) {
     let server = Process::serve(&bench.data("furnished"));
     let pool = Pool::fill(&server, Devices::TwoDisksAndInterface).await;
-    let hello = Process::hello();
+    let hello = Process::own(&["--hello"]);
     records(bench, &server, &pool, &hello).await;
     all_records(bench, &server, &pool, &hello).await;
     let resident = server.resident();
