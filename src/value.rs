@@ -523,6 +523,8 @@ pub trait Encode {
     /// The name of the member whose value comes next.
     fn name(&mut self, name: &str);
     fn end_struct(&mut self);
+    /// What follows will be about `times` as long as all that was written so far: room for it can be made in one step.
+    fn expect(&mut self, times: f64);
 
     /// The name of a field of the model: nothing in it needs escaping on any wire.
     fn field(&mut self, name: &'static str) {

@@ -102,14 +102,21 @@ impl Answer {
     }
 }
 
+/// Records after which the length of all is known well enough.
+const TYPICAL: usize = 64;
+
 fn render_records<'o, E: Encode>(
     read: ReadView<'_>,
     class: ClassId,
     objects: impl Iterator<Item = &'o Arc<Object>>,
     out: &mut E,
 ) {
+    let most = objects.size_hint().1.unwrap_or(0);
     out.begin_struct();
-    for object in objects {
+    for (nth, object) in objects.enumerate() {
+        if nth == TYPICAL && most > nth {
+            out.expect((most - nth) as f64 / nth as f64);
+        }
         object.reference.with_text(|text| out.name(text));
         read.render(class, object, out);
     }

@@ -346,6 +346,10 @@ impl<'a> JsonWriter<'a> {
 }
 
 impl Encode for JsonWriter<'_> {
+    fn expect(&mut self, times: f64) {
+        super::make_room(self.out, times);
+    }
+
     fn shared(&mut self, shared: &Shared, write: &dyn Fn(&mut dyn Encode)) {
         let bytes = shared.json.get_or_init(|| {
             let mut out = Vec::new();

@@ -200,6 +200,17 @@ impl Malformed {
     }
 }
 
+/// More than a record's length differs from the others'.
+const MARGIN: f64 = 1.1;
+/// The most bytes that a guess is trusted with.
+const ROOM_MAX: usize = 256 * 1024 * 1024;
+
+/// Room for what is `times` as long as what is there: doubling again and again copies a large answer, and holds it twice.
+fn make_room(out: &mut Vec<u8>, times: f64) {
+    let room = out.len() as f64 * times * MARGIN;
+    out.reserve((room as usize).min(ROOM_MAX));
+}
+
 /// Whether a text has a byte of some kind. Nearly none has one that needs escaping, and that is found out without a branch
 /// a byte: sixteen are looked at together, and the last sixteen once more rather than one by one.
 fn any_byte(bytes: &[u8], kind: impl Fn(u8) -> bool + Copy) -> bool {

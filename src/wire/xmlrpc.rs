@@ -345,6 +345,10 @@ impl<'a> XmlWriter<'a> {
 }
 
 impl Encode for XmlWriter<'_> {
+    fn expect(&mut self, times: f64) {
+        super::make_room(self.out, times);
+    }
+
     fn shared(&mut self, shared: &Shared, write: &dyn Fn(&mut dyn Encode)) {
         let bytes = shared.xml.get_or_init(|| {
             let mut out = Vec::new();
