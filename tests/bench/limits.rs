@@ -50,32 +50,31 @@ pub async fn sqlite(folder: &Path, batch: usize) -> f64 {
     done as f64 / started.elapsed().as_secs_f64()
 }
 
-/// One byte there and back over loopback, median.
-pub fn round_trip() -> Duration {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let echo = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("the other half of this function");
+/// Somebody on loopback who sends back every byte.
+pub struct Echo(TcpStream);
+
+impl Echo {
+    pub fn open() -> Echo {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("the other half of this function");
+            stream.set_nodelay(true).expect("a TCP socket");
+            let mut byte = [0];
+            while stream.read_exact(&mut byte).and_then(|()| stream.write_all(&byte)).is_ok() {}
+        });
+        let stream = TcpStream::connect(address).expect("the echo listens");
         stream.set_nodelay(true).expect("a TCP socket");
-        let mut byte = [0];
-        while stream.read(&mut byte).is_ok_and(|read| read == 1) {
-            if stream.write_all(&byte).is_err() {
-                return;
-            }
-        }
-    });
-    let mut stream = TcpStream::connect(address).expect("the echo listens");
-    stream.set_nodelay(true).expect("a TCP socket");
-    let mut samples = Vec::new();
-    let mut byte = [1];
-    for _ in 0..5000 {
-        let started = Instant::now();
-        stream.write_all(&byte).and_then(|()| stream.read_exact(&mut byte)).expect("the echo answers");
-        samples.push(started.elapsed());
+        Echo(stream)
     }
-    drop(stream);
-    echo.join().expect("the echo ends with its connection");
-    load::median(samples)
+
+    /// One byte there and back.
+    pub fn round_trip(&mut self) -> Duration {
+        let started = Instant::now();
+        let there = self.0.write_all(&[1]);
+        there.and_then(|()| self.0.read_exact(&mut [0])).expect("the echo answers");
+        started.elapsed()
+    }
 }
 
 /// What a process does that only says hello: `--hello` runs this.
