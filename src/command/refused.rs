@@ -62,20 +62,21 @@ pub const REFUSED: &[Refused] = &[
     },
     Refused { why: "there are no licences", messages: &["host.license_add", "host.license_remove"] },
     Refused {
-        why: "where the server listens, and what is sent of the host's reports, is its operator's to say",
-        messages: &[
-            "host.get_system_status_capabilities",
-            "host.bugreport_upload",
-            "host.management_disable",
-            "host_crashdump.upload",
-            "crashdump.*",
-        ],
+        why: "where the server listens is said when it starts: no call could bring back what this one took away",
+        messages: &["host.management_disable"],
+    },
+    Refused {
+        why: "the vendor's server for reports and dumps would have to take them",
+        messages: &["host.bugreport_upload", "host_crashdump.upload"],
     },
     Refused {
         why: "nothing is sent to anybody unasked",
         messages: &["pool.reset_telemetry_uuid", "pool.send_test_post", "pool.test_archive_target"],
     },
-    Refused { why: "a file of another server's sessions", messages: &["session.create_from_db_file"] },
+    Refused {
+        why: "a session is of the pool as it is; as it was, `serve --at` shows it, from the log and not from a file",
+        messages: &["session.create_from_db_file"],
+    },
     Refused { why: "graphics processors are their makers' to share", messages: &["PGPU.*", "GPU_group.*", "VGPU.*"] },
     Refused {
         why: "the product behind it is not part of this server",
@@ -94,7 +95,7 @@ pub const REFUSED: &[Refused] = &[
         ],
     },
     Refused {
-        why: "the database is the log, which needs no copies on disks of machines",
+        why: "disaster recovery: copies of the log are backups and archives, and no disk of a repository holds one",
         messages: &["SR.enable_database_replication", "VDI.open_database"],
     },
 ];
@@ -130,6 +131,7 @@ pub const GATEWAY: &[&str] = &[
     "host.dmesg",
     "host.dmesg_clear",
     "host.get_log",
+    "host.get_system_status_capabilities",
     "host.get_server_certificate",
     "host.install_server_certificate",
     "host.refresh_server_certificate",

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How much is kept, in bytes.
-const KEPT_MAX: usize = 64 * 1024;
+pub(super) const KEPT_MAX: usize = 64 * 1024;
 
 /// The lines kept. There is one: the log it keeps is the process's.
 pub struct Journal(Mutex<VecDeque<u8>>);

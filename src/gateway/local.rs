@@ -5,6 +5,7 @@ use super::Gateway;
 use super::answer::Answer;
 use super::dispatch::Caller;
 use super::journal::JOURNAL;
+use super::report;
 use crate::command::host::{certificates, x509};
 use crate::command::{Call, Draft, Intent, Own, operation};
 use crate::error::{ApiError, codes};
@@ -24,9 +25,10 @@ pub enum Wish {
 /// Where wishes go.
 pub type Wishes = watch::Sender<Option<Wish>>;
 
-const DMESG: &str = "host.dmesg";
+pub(super) const DMESG: &str = "host.dmesg";
 const DMESG_CLEAR: &str = "host.dmesg_clear";
-const GET_LOG: &str = "host.get_log";
+pub(super) const GET_LOG: &str = "host.get_log";
+const GET_CAPABILITIES: &str = "host.get_system_status_capabilities";
 const GET_CERTIFICATE: &str = "host.get_server_certificate";
 const INSTALL: &str = "host.install_server_certificate";
 const REFRESH: &str = "host.refresh_server_certificate";
@@ -36,10 +38,11 @@ const RESTART_AGENT: &str = "host.restart_agent";
 const SHUTDOWN_AGENT: &str = "host.shutdown_agent";
 
 /// The messages that are served here.
-pub const SERVED: [&str; 10] = [
+pub const SERVED: [&str; 11] = [
     DMESG,
     DMESG_CLEAR,
     GET_LOG,
+    GET_CAPABILITIES,
     GET_CERTIFICATE,
     INSTALL,
     REFRESH,
@@ -50,7 +53,7 @@ pub const SERVED: [&str; 10] = [
 ];
 
 /// Those of them that change nothing.
-pub const READS: [&str; 3] = [DMESG, GET_LOG, GET_CERTIFICATE];
+pub const READS: [&str; 4] = [DMESG, GET_LOG, GET_CAPABILITIES, GET_CERTIFICATE];
 
 impl Gateway {
     /// Serves a message of [`SERVED`].
@@ -60,6 +63,7 @@ impl Gateway {
             DMESG => self.driver.console(false).await?,
             DMESG_CLEAR => self.driver.console(true).await?,
             GET_LOG => JOURNAL.text(),
+            GET_CAPABILITIES => report::capabilities(),
             GET_CERTIFICATE => self.certificate()?,
             RESTART_AGENT => return self.wish(Wish::Restart, call, caller).await,
             SHUTDOWN_AGENT => return self.wish(Wish::Stop, call, caller).await,

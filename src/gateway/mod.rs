@@ -29,6 +29,7 @@ pub mod open;
 pub mod past;
 pub mod places;
 pub mod registered;
+mod report;
 pub mod resources;
 pub mod stream;
 pub mod subscriptions;

@@ -89,6 +89,7 @@ const PLANS: &[(&str, Planner)] = &[
     ("VM.destroy", disks),
     ("VDI.create", disks),
     ("VDI.destroy", disks),
+    ("crashdump.destroy", disks),
     ("VDI.snapshot", disks),
     ("VDI.clone", disks),
     ("VDI.copy", disks),

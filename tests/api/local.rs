@@ -1,5 +1,6 @@
 //! What is served by the very server: its certificate and its process.
 
+use super::http::fetch;
 use super::server::Server;
 use serde_json::json;
 
@@ -49,4 +50,27 @@ async fn a_wish_for_the_process_is_answered_first() {
     assert_eq!(server.wish(), Some(xenledger::gateway::local::Wish::Restart));
     server.call("host.shutdown_agent", json!([session])).await.expect("answered");
     assert_eq!(server.wish(), Some(xenledger::gateway::local::Wish::Stop));
+}
+
+#[tokio::test]
+async fn what_a_status_report_can_hold_is_what_the_server_gives() {
+    let server = Server::start().await;
+    let session = &server.session;
+    let here = server.call("host.get_all", json!([session])).await.expect("answers")[0].clone();
+    let told = server.call("host.get_system_status_capabilities", json!([session, here])).await.expect("told");
+    let told = told.as_str().expect("XML");
+    let from: Vec<&str> = told.split(" from=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(from.len(), told.matches("<capability ").count(), "each says where it is to be had: {told}");
+    for place in from {
+        let cookie = format!("session_id={}", session);
+        match place.strip_prefix("GET ") {
+            Some(path) => assert_eq!(fetch(&server, path, &[("Cookie", &cookie)]).await.0, 200, "{place}"),
+            None => drop(server.call(place, json!([session, here])).await.expect(place)),
+        }
+    }
+    let task = server.call("Async.host.get_system_status_capabilities", json!([session, here])).await.expect("a task");
+    assert_eq!(server.call("task.get_status", json!([session, task])).await, Ok(json!("success")));
+    let nowhere = json!([session, "OpaqueRef:NULL"]);
+    let refused = server.call("host.get_system_status_capabilities", nowhere).await.expect_err("no host");
+    assert_eq!(refused.0, "HANDLE_INVALID");
 }

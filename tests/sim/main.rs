@@ -8,9 +8,10 @@ mod power;
 mod sequences;
 
 use house::{GIB, House, is_pending, nothing_pending};
+use xenledger::command::draft::Fields;
 use xenledger::driver::sim::Interference;
 use xenledger::driver::{Driver, Trace};
-use xenledger::model::{SR, VDI, VM, VM_guest_metrics, host, network, task};
+use xenledger::model::{SR, VDI, VM, VM_guest_metrics, crashdump, host, network, task};
 use xenledger::reconcile::plan::{Plan, plan};
 use xenledger::value::{Ref, Value};
 
@@ -408,6 +409,22 @@ async fn changed_blocks_are_those_that_a_guest_wrote() {
     house.done("VDI.data_destroy", vec![before.into()]).await;
     assert_eq!(list(before, after).await, changed, "the note outlives the data");
     house.assert_converged("changed blocks").await;
+}
+
+#[tokio::test]
+async fn a_dump_is_destroyed_with_its_disk() {
+    let house = House::new(22).await;
+    let vm = house.machine("restart", &[]).await;
+    let disk = real_disk(&house, vm).await;
+    let made = house.own(Box::new(move |draft| {
+        let dump = Fields::<crashdump>::new().with(crashdump::VM, vm).with(crashdump::VDI, disk);
+        Ok(Value::Ref(draft.create(dump)))
+    }));
+    let dump = made.await.expect("a dump").result.as_ref();
+    house.done("crashdump.destroy", vec![dump.into()]).await;
+    let view = house.view();
+    assert!(view.find::<crashdump>(dump).is_none() && view.find::<VDI>(disk).is_none());
+    house.assert_converged("a dump").await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::command::bench::Bench;
 use crate::command::draft::Fields;
 use crate::command::operation::Facts;
-use crate::model::{ClassId, PBD, SR, VBD, VDI, VM, host, secret};
+use crate::model::{ClassId, PBD, SR, VBD, VDI, VM, crashdump, host, secret};
 use crate::value::{Ref, Value};
 
 /// A host, a repository of disks and one of media, and machines by power state.
@@ -324,4 +324,27 @@ fn passwords_stay_out_of_the_log() {
     bench.run("PBD.unplug", vec![pbd.into()], Facts::default()).expect("unplugged");
     bench.call("SR.forget", vec![sr.into()]).expect("forgotten");
     assert_eq!(bench.view.all::<secret>().count(), 0);
+}
+
+#[test]
+fn a_dump_goes_with_the_disk_that_holds_it() {
+    let mut lab = lab();
+    let (vm, disk) = (lab.machine("Halted"), lab.disk(100));
+    let dump = move |vdi: Ref| Fields::<crashdump>::new().with(crashdump::VM, vm).with(crashdump::VDI, vdi);
+    let held = lab.bench.given(move |draft| draft.create(dump(disk))).as_ref();
+    let vbd = lab.device(vm, disk, "Disk", "RW", "0").expect("somebody looks at it");
+    lab.attach(vbd);
+    let destroy = |lab: &mut Lab, dump: Ref| lab.bench.call("crashdump.destroy", vec![dump.into()]);
+    assert_eq!(destroy(&mut lab, held).expect_err("in use").code, "VDI_IN_USE");
+    lab.bench.given(move |draft| draft.set(vbd, VBD::currently_attached, false));
+    let pending = destroy(&mut lab, held).expect("begun").as_ref();
+    assert!(lab.bench.view.find::<crashdump>(held).is_some(), "the disk is still there");
+    assert_eq!(destroy(&mut lab, held).expect_err("begun already").code, "OTHER_OPERATION_IN_PROGRESS");
+    lab.bench.complete(pending, Facts::default()).expect("destroyed");
+    assert!(lab.bench.view.find::<crashdump>(held).is_none());
+    assert!(lab.bench.view.find::<VDI>(disk).is_none());
+    assert_eq!(lab.sums(lab.disks), (0, 0));
+    let empty = lab.bench.given(move |draft| draft.create(dump(Ref::NULL))).as_ref();
+    assert_eq!(destroy(&mut lab, empty), Ok(Value::Void), "no disk, so nothing to wait for");
+    assert_eq!(destroy(&mut lab, empty).expect_err("gone").code, "HANDLE_INVALID");
 }

@@ -6,7 +6,7 @@ use crate::command::draft::Fields;
 use crate::command::operation::{self, Begin, Derived, Disk, DiskWork, Ended};
 use crate::command::{Call, Draft, Reading, generic};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, SR, VBD, VDI, VM, pool};
+use crate::model::{ClassId, SR, VBD, VDI, VM, crashdump, pool};
 use crate::value::{Ref, Value};
 use crate::views::relations::FieldId;
 use crate::views::{Object, View};
@@ -105,7 +105,11 @@ fn is_suspend_image(view: &View, vdi: Ref) -> bool {
 
 /// The disk that a call is about and its repository, both ready for the operation.
 pub(super) fn ready(draft: &Draft, call: &Call, operation: &str) -> Result<(Arc<Object>, Arc<Object>), ApiError> {
-    let vdi = draft.find::<VDI>(call.reference(0))?;
+    ready_disk(draft, call.reference(0), operation)
+}
+
+fn ready_disk(draft: &Draft, vdi: Ref, operation: &str) -> Result<(Arc<Object>, Arc<Object>), ApiError> {
+    let vdi = draft.find::<VDI>(vdi)?;
     check(draft.view(), &vdi, operation)?;
     let repository = draft.find::<SR>(vdi.get(VDI::SR))?;
     sr::check(draft.view(), &repository, &format!("vdi_{operation}"))?;
@@ -168,7 +172,23 @@ pub(super) fn appear(draft: &mut Draft, fields: Fields<VDI>, ended: &Ended) -> R
 }
 
 pub fn begin_destroy(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    let (vdi, repository) = ready(draft, call, "destroy")?;
+    begin_removal(draft, call, call.reference(0))
+}
+
+/// `crashdump.destroy(self)`: the dump goes with its disk, as whatever is a part of a disk does. Where that was
+/// forgotten, nothing but the record is left.
+pub fn begin_destroy_dump(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
+    let dump = draft.find::<crashdump>(call.reference(0))?;
+    let vdi = dump.get(crashdump::VDI);
+    if !vdi.is_null() {
+        return begin_removal(draft, call, vdi);
+    }
+    draft.delete::<crashdump>(dump.reference);
+    Ok(Value::Void)
+}
+
+fn begin_removal(draft: &mut Draft, call: &Call, vdi: Ref) -> Result<Value, ApiError> {
+    let (vdi, repository) = ready_disk(draft, vdi, "destroy")?;
     let disks = work(vdi.get(VDI::uuid), &repository, vdi.get(VDI::virtual_size), DiskWork::Remove);
     let also = [(ClassId::SR, repository.reference, "vdi_destroy")];
     operation::begin(draft, call, Begin { also: &also, disks, ..Begin::on(ClassId::VDI, vdi.reference, "destroy") })

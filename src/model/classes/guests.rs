@@ -105,8 +105,8 @@ class! {
         RW other_config: Map<String, String> = {};
     }
     messages {
-        /// Remove the dump.
-        fn destroy(self: Ref<crashdump>) -> Void as pool_operator, task;
+        /// Destroy the dump and the disk that holds it.
+        fn destroy(self: Ref<crashdump>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_IN_USE], task;
     }
 }
 

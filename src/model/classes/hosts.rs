@@ -313,7 +313,7 @@ class! {
         fn shutdown_agent() -> Void as pool_operator, task;
         /// Restart this server; machines go on running.
         fn restart_agent(host: Ref<host>) -> Void as pool_operator, task;
-        /// What a status report can contain, as XML.
+        /// What a status report can contain, as XML. `from` in each entry says which resource or message gives it.
         fn get_system_status_capabilities(host: Ref<host>) -> String as read_only, task;
         /// The interface that management goes over; null if there is none.
         fn get_management_interface(host: Ref<host>) -> Ref<PIF> as pool_operator, task;
