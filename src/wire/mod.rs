@@ -206,9 +206,10 @@ const MARGIN: f64 = 1.1;
 const ROOM_MAX: usize = 256 * 1024 * 1024;
 
 /// Room for what is `times` as long as what is there: doubling again and again copies a large answer, and holds it twice.
+/// Where the memory is not to be had, the guess is not worth an end of the server: the answer may well be shorter.
 fn make_room(out: &mut Vec<u8>, times: f64) {
     let room = out.len() as f64 * times * MARGIN;
-    out.reserve((room as usize).min(ROOM_MAX));
+    drop(out.try_reserve((room as usize).min(ROOM_MAX)));
 }
 
 /// Whether a text has a byte of some kind. Nearly none has one that needs escaping, and that is found out without a branch
@@ -242,7 +243,31 @@ pub fn from_fragment(fragment: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::any_byte;
+    use super::jsonrpc::JsonWriter;
+    use super::{ROOM_MAX, any_byte};
+    use crate::value::Encode;
+
+    #[test]
+    fn what_was_expected_fits_without_another_step() {
+        let mut out = Vec::new();
+        let mut write = |count: usize, expected: f64| {
+            let mut json = JsonWriter::new(&mut out);
+            json.begin_array();
+            (0..count).for_each(|_| json.text("as long as the others"));
+            json.expect(expected);
+            out.capacity()
+        };
+        let room = write(64, 9.0);
+        assert_eq!(write(9 * 64, 0.0), room);
+    }
+
+    #[test]
+    fn a_guess_gets_no_more_room_than_it_is_trusted_with() {
+        let mut out = vec![b' '; 1024];
+        super::make_room(&mut out, f64::MAX);
+        assert!((ROOM_MAX..ROOM_MAX * 2).contains(&out.capacity()), "{}", out.capacity());
+        super::make_room(&mut out, f64::NAN);
+    }
 
     #[test]
     fn a_byte_is_found_wherever_it_stands() {
