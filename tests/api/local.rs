@@ -2,7 +2,7 @@
 
 use super::http::fetch;
 use super::server::Server;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 fn pair() -> (String, String) {
     let params = rcgen::CertificateParams::new(vec!["pool.example".to_string()]).expect("a name");
@@ -10,11 +10,17 @@ fn pair() -> (String, String) {
     (params.self_signed(&key).expect("signed").pem(), key.serialize_pem())
 }
 
+/// A server, and the host that it is on.
+async fn start() -> (Server, Json) {
+    let server = Server::start().await;
+    let hosts = server.call("host.get_all", json!([server.session])).await.expect("answers");
+    (server, hosts[0].clone())
+}
+
 #[tokio::test]
 async fn the_certificate_is_replaced_and_told_of_without_its_key() {
-    let server = Server::start().await;
+    let (server, here) = start().await;
     let session = &server.session;
-    let here = server.call("host.get_all", json!([session])).await.expect("answers")[0].clone();
     let first = server.call("host.get_server_certificate", json!([session, here])).await.expect("made");
     assert!(first.as_str().is_some_and(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----")));
     let (certificate, key) = pair();
@@ -42,9 +48,8 @@ async fn the_certificate_is_replaced_and_told_of_without_its_key() {
 
 #[tokio::test]
 async fn a_wish_for_the_process_is_answered_first() {
-    let server = Server::start().await;
+    let (server, here) = start().await;
     let session = &server.session;
-    let here = server.call("host.get_all", json!([session])).await.expect("answers")[0].clone();
     assert_eq!(server.wish(), None);
     server.call("host.restart_agent", json!([session, here])).await.expect("answered");
     assert_eq!(server.wish(), Some(xenledger::gateway::local::Wish::Restart));
@@ -54,15 +59,14 @@ async fn a_wish_for_the_process_is_answered_first() {
 
 #[tokio::test]
 async fn what_a_status_report_can_hold_is_what_the_server_gives() {
-    let server = Server::start().await;
+    let (server, here) = start().await;
     let session = &server.session;
-    let here = server.call("host.get_all", json!([session])).await.expect("answers")[0].clone();
     let told = server.call("host.get_system_status_capabilities", json!([session, here])).await.expect("told");
     let told = told.as_str().expect("XML");
     let from: Vec<&str> = told.split(" from=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(from.len(), told.matches("<capability ").count(), "each says where it is to be had: {told}");
     for place in from {
-        let cookie = format!("session_id={}", session);
+        let cookie = format!("session_id={session}");
         match place.strip_prefix("GET ") {
             Some(path) => assert_eq!(fetch(&server, path, &[("Cookie", &cookie)]).await.0, 200, "{place}"),
             None => drop(server.call(place, json!([session, here])).await.expect(place)),
