@@ -68,6 +68,11 @@ impl Echo {
         Echo(stream)
     }
 
+    /// One byte there and back, over and over: the median.
+    pub fn round_trips(&mut self) -> Duration {
+        load::median((0..5000).map(|_| self.round_trip()).collect())
+    }
+
     /// One byte there and back.
     pub fn round_trip(&mut self) -> Duration {
         let started = Instant::now();
