@@ -67,7 +67,7 @@ async fn seal(args: &ArchiveArgs) -> anyhow::Result<()> {
     let reader = log.reader();
     let (view, _) = restore(&reader, &args.log.data, told()).await?;
     let (writer, ledger) = Writer::new(log, term, view, world, Box::new(|_| ()));
-    let writing = tokio::spawn(writer.run());
+    let writing = writer.start();
     let mut keeper = Keeper::new(ledger.clone(), reader, folder, args.archiving.rules());
     let (sealed, stop) = (ledger.view().position, CancellationToken::new());
     keeper.recover().await?;

@@ -89,7 +89,7 @@ async fn begin_anew(data: &Path, contents: Contents) -> anyhow::Result<(Token, O
     lineage::begin(&mut log, term, &mut view, &world).await?;
     let begun = Token::of(&view);
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), Box::new(|_| ()));
-    let writing = tokio::spawn(writer.run());
+    let writing = writer.start();
     let password = if contents.secrets { None } else { Some(root_password(&ledger.view(), &world)?) };
     if let Some((root, chosen)) = &password {
         let sealed = password::seal(&world, chosen)?;

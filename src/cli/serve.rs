@@ -137,7 +137,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         })
     };
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), publish);
-    let writing = tokio::spawn(writer.run());
+    let writing = writer.start();
     let telling = tokio::spawn(subscribers.clone().run());
     let feed = Feed::new(ledger.clone(), subscribers.clone(), reader.clone());
     let push = push(&args, &ledger, &subscribers, &feed, reader.clone(), &stop);

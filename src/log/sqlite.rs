@@ -1,9 +1,9 @@
 //! The log in SQLite: `DATA/log.sqlite`.
 //!
-//! One connection writes, synchronously; one checkpoints behind it
-//! ([`checkpoint`]); a small pool reads ([`LogReader`]). A batch of rows is one
-//! statement, so one hop to the connection's thread and one sync of the
-//! write-ahead log. Must never know what an event means.
+//! One connection writes, on the thread that asks: a hop to another one would
+//! cost more than the statement. One checkpoints behind it ([`checkpoint`]); a
+//! small pool reads ([`LogReader`]). A batch of rows is one statement and one
+//! sync of the write-ahead log. Must never know what an event means.
 //!
 //! ```text
 //!   open ──▶ writing ──▶ Done | Conflict | NotWritten ──▶ writing
@@ -23,8 +23,9 @@ use super::folder::Folder;
 use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges};
 use crate::value::Ref;
 use checkpoint::Checkpoints;
+use rusqlite::{Connection, TransactionBehavior};
+use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct SqliteLog {
     folder: Arc<Folder>,
     /// `None` only while it could not be opened again.
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
     /// From the begin of an append until its outcome is known, be it by reading the head.
     unsettled: bool,
     reader: LogReader,
@@ -61,17 +62,16 @@ impl SqliteLog {
 
     async fn of(folder: Arc<Folder>) -> Result<SqliteLog, StorageError> {
         let file = file_of(folder.path());
-        let mut connection = connect(&file).await?;
-        migrations::run(&mut connection, folder.path()).await?;
-        let checkpoints = Checkpoints::start(connect(&file).await?);
-        let reader = LogReader::of(&file);
-        Ok(SqliteLog { folder, connection: Some(connection), unsettled: false, reader, checkpoints })
+        let mut behind = connect_behind(&file).await?;
+        migrations::run(&mut behind, folder.path()).await?;
+        let (connection, reader) = (Some(connect(&file)?), LogReader::of(&file));
+        Ok(SqliteLog { folder, connection, unsettled: false, reader, checkpoints: Checkpoints::start(behind) })
     }
 
     /// Keeps archive files in that folder from now on, or where they were; says which one it is.
     pub async fn archive_in(&mut self, folder: Option<&Path>) -> Result<PathBuf, StorageError> {
         let data = self.folder.path().to_path_buf();
-        sealed::keep_in(self.connected().await?, &data, folder).await
+        sealed::keep_in(self.connected()?, &data, folder)
     }
 
     /// A handle for everybody but the writer.
@@ -79,19 +79,17 @@ impl SqliteLog {
         self.reader.clone()
     }
 
-    /// The connection, opened again if an outcome is unknown. The old one is closed first, which waits for whatever
-    /// it was still doing: nothing may be written behind the head that is read next.
-    async fn connected(&mut self) -> Result<&mut SqliteConnection, StorageError> {
-        if self.unsettled
-            && let Some(old) = self.connection.take()
-        {
-            let _ = old.close().await;
+    /// The connection, opened again if an outcome is unknown. The old one is closed first: nothing may be written behind
+    /// the head that is read next.
+    fn connected(&mut self) -> Result<&mut Connection, StorageError> {
+        if self.unsettled {
+            drop(self.connection.take());
         }
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let mut connection = connect(&file_of(self.folder.path())).await?;
-                settle(&mut connection).await?;
+                let connection = connect(&file_of(self.folder.path()))?;
+                settle(&connection)?;
                 self.unsettled = false;
                 connection
             }
@@ -102,10 +100,9 @@ impl SqliteLog {
 
 impl Port for SqliteLog {
     async fn open(&mut self) -> Result<(u64, Head), StorageError> {
-        let connection = self.connected().await?;
-        let raise = sqlx::query_scalar("UPDATE writer SET term = term + 1 RETURNING term");
-        let term: i64 = raise.fetch_one(&mut *connection).await.map_err(storage)?;
-        Ok((term as u64, reader::head(connection).await?))
+        let raise = "UPDATE writer SET term = term + 1 RETURNING term";
+        let term: i64 = self.connected()?.query_row(raise, [], |row| row.get(0)).map_err(failed)?;
+        Ok((term as u64, self.reader.head().await?))
     }
 
     async fn append(&mut self, term: u64, expected: u64, rows: Vec<Row>, vault: VaultChanges) -> Appended {
@@ -115,18 +112,15 @@ impl Port for SqliteLog {
                 return Appended::NotWritten(StorageError("the head must be read first: an outcome is unknown".into()));
             }
         };
-        // Cleared when the outcome is known: a caller that goes away in between leaves an unknown one.
-        self.unsettled = true;
-        let size = rows.iter().map(|row| row.payload.len() + ROW_OVERHEAD).sum();
         let appended = match rows.first() {
             Some(first) if insert::fits_one_statement(&rows) && is_plain(first, expected, &vault) => {
-                insert::rows(connection, rows).await.map_or_else(classify, |()| Appended::Done)
+                insert::rows(connection, &rows).map_or_else(classify, |()| Appended::Done)
             }
-            _ => append_slowly(connection, term, expected, rows, vault).await,
+            _ => append_slowly(connection, term, expected, &rows, &vault),
         };
-        if !matches!(appended, Appended::Unknown(_)) {
-            self.unsettled = false;
-            self.checkpoints.written(size);
+        self.unsettled = matches!(appended, Appended::Unknown(_));
+        if !self.unsettled {
+            self.checkpoints.written(rows.iter().map(|row| row.payload.len() + ROW_OVERHEAD).sum());
         }
         appended
     }
@@ -136,7 +130,8 @@ impl Port for SqliteLog {
     }
 
     async fn head(&mut self) -> Result<Head, StorageError> {
-        reader::head(self.connected().await?).await
+        self.connected()?;
+        self.reader.head().await
     }
 
     async fn secret(&mut self, id: Ref) -> Result<Option<Sealed>, StorageError> {
@@ -144,11 +139,11 @@ impl Port for SqliteLog {
     }
 
     async fn seal(&mut self, term: u64, archive: Archive) -> Result<(), StorageError> {
-        sealed::note(self.connected().await?, term, &archive).await
+        sealed::note(self.connected()?, term, &archive)
     }
 
     async fn trim(&mut self, term: u64, to: u64, limit: usize) -> Result<usize, StorageError> {
-        let gone = sealed::trim(self.connected().await?, term, to, limit).await?;
+        let gone = sealed::trim(self.connected()?, term, to, limit)?;
         self.checkpoints.written(gone * ROW_OVERHEAD);
         Ok(gone)
     }
@@ -172,65 +167,57 @@ fn is_plain(first: &Row, expected: u64, vault: &VaultChanges) -> bool {
     first.position == expected + 1 && vault.put.is_empty() && vault.erase.is_empty()
 }
 
+/// Under which term the log is written now.
+const TERM: &str = "SELECT term FROM writer";
+
 /// An append in a transaction of several statements: the vault changes too, the batch is long, or its first row jumps.
-async fn append_slowly(
-    connection: &mut SqliteConnection,
+fn append_slowly(
+    connection: &mut Connection,
     term: u64,
     expected: u64,
-    rows: Vec<Row>,
-    vault: VaultChanges,
+    rows: &[Row],
+    vault: &VaultChanges,
 ) -> Appended {
-    let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
+    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
-        Err(error) => return not_written(error),
+        Err(error) => return Appended::NotWritten(failed(error)),
     };
-    match write(&mut transaction, term, expected, rows, vault).await {
-        Ok(true) => transaction.commit().await.map_or_else(classify, |()| Appended::Done),
-        Ok(false) => rolled_back(transaction, Appended::Conflict).await,
-        Err(error) => {
-            let outcome = if is_conflict(&error) { Appended::Conflict } else { not_written(error) };
-            rolled_back(transaction, outcome).await
-        }
-    }
+    let outcome = match write(&transaction, term, expected, rows, vault) {
+        Ok(true) => return transaction.commit().map_or_else(classify, |()| Appended::Done),
+        Ok(false) => Appended::Conflict,
+        Err(error) if is_conflict(&error) => Appended::Conflict,
+        Err(error) => Appended::NotWritten(failed(error)),
+    };
+    // Without its commit nothing of a transaction is ever found again, even if rolling back fails.
+    transaction.rollback().map_or_else(|error| Appended::Unknown(failed(error)), |()| outcome)
 }
 
 /// Writes everything but the commit; `false` if the log is not where the caller thinks.
-async fn write(
-    connection: &mut SqliteConnection,
+fn write(
+    connection: &Connection,
     term: u64,
     expected: u64,
-    mut rows: Vec<Row>,
-    vault: VaultChanges,
-) -> Result<bool, sqlx::Error> {
-    let (current, head): (i64, i64) =
-        sqlx::query_as("SELECT term, ifnull((SELECT max(position) FROM event), 0) FROM writer")
-            .fetch_one(&mut *connection)
-            .await?;
+    rows: &[Row],
+    vault: &VaultChanges,
+) -> rusqlite::Result<bool> {
+    let current: i64 = connection.query_row(TERM, [], |row| row.get(0))?;
+    let head: i64 = connection.query_row("SELECT ifnull(max(position), 0) FROM event", [], |row| row.get(0))?;
     if (current as u64, head as u64) != (term, expected) {
         return Ok(false);
     }
-    while !rows.is_empty() {
-        let rest = rows.split_off(rows.len().min(insert::ROWS_MAX));
-        insert::rows(connection, std::mem::replace(&mut rows, rest)).await?;
+    for some in rows.chunks(insert::ROWS_MAX) {
+        insert::rows(connection, some)?;
     }
-    insert::vault(connection, vault).await?;
+    insert::vault(connection, vault)?;
     Ok(true)
 }
 
-/// Without its commit nothing of a transaction is ever found again, even if rolling back fails.
-async fn rolled_back(transaction: sqlx::Transaction<'_, sqlx::Sqlite>, outcome: Appended) -> Appended {
-    match transaction.rollback().await {
-        Ok(()) => outcome,
-        Err(error) => Appended::Unknown(storage(error)),
-    }
-}
-
 /// How a statement that commits, failed.
-fn classify(error: sqlx::Error) -> Appended {
-    match primary_code(&error) {
+fn classify(error: rusqlite::Error) -> Appended {
+    match error.sqlite_error() {
         _ if is_conflict(&error) => Appended::Conflict,
-        Some(code) if ROLLED_BACK.contains(&code) => not_written(error),
-        _ => Appended::Unknown(storage(error)),
+        Some(code) if ROLLED_BACK.contains(&(code.extended_code & 0xff)) => Appended::NotWritten(failed(error)),
+        _ => Appended::Unknown(failed(error)),
     }
 }
 
@@ -238,25 +225,29 @@ fn classify(error: sqlx::Error) -> Appended {
 /// TOOBIG, CONSTRAINT and MISMATCH. A full disk is among them, since the frame that commits is the last one written.
 const ROLLED_BACK: [i32; 8] = [1, 5, 6, 8, 13, 18, 19, 20];
 
-/// SQLite's extended code CONSTRAINT_TRIGGER. The triggers look at a row before its key is looked at.
-const TRIGGER: &str = "1811";
-
-fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+/// The triggers look at a row before its key is looked at.
+fn is_conflict(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(code, Some(text)) => {
+            code.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER && text.starts_with("conflict:")
+        }
+        _ => false,
+    }
 }
 
-fn is_conflict(error: &sqlx::Error) -> bool {
-    let error = error.as_database_error();
-    error.is_some_and(|error| error.code().as_deref() == Some(TRIGGER) && error.message().starts_with("conflict:"))
+/// Why the connection that writes did not do it.
+fn failed(error: rusqlite::Error) -> StorageError {
+    explained(error.sqlite_error().map(|code| code.extended_code), &error)
 }
 
-fn not_written(error: sqlx::Error) -> Appended {
-    Appended::NotWritten(storage(error))
-}
-
+/// Why one that reads did not.
 fn storage(error: sqlx::Error) -> StorageError {
-    StorageError(match primary_code(&error) {
+    let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse().ok());
+    explained(code, &error)
+}
+
+fn explained(extended: Option<i32>, error: &dyn std::fmt::Display) -> StorageError {
+    StorageError(match extended.map(|extended| extended & 0xff) {
         Some(5 | 6) => format!("another program keeps it locked: {error}"),
         Some(8) => format!("its disk is read-only: {error}"),
         Some(10) => format!("its disk fails: {error}"),
@@ -267,27 +258,42 @@ fn storage(error: sqlx::Error) -> StorageError {
 
 /// Writes behind a commit of unknown outcome: whatever of it is still there becomes durable, and what is not can
 /// never come back from the write-ahead log. Without it, a restart could find rows that the head does not show now.
-async fn settle(connection: &mut SqliteConnection) -> Result<(), StorageError> {
-    sqlx::query("UPDATE writer SET settled = settled + 1").execute(connection).await.map_err(storage)?;
-    Ok(())
+fn settle(connection: &Connection) -> Result<(), StorageError> {
+    connection.execute("UPDATE writer SET settled = settled + 1", []).map(drop).map_err(failed)
 }
 
 fn file_of(data: &Path) -> PathBuf {
     data.join(FILE)
 }
 
-async fn connect(file: &Path) -> Result<SqliteConnection, StorageError> {
+/// The connection that writes.
+fn connect(file: &Path) -> Result<Connection, StorageError> {
+    let connected = Connection::open(file).and_then(|connection| {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        connection.execute_batch(PRAGMAS)?;
+        Ok(connection)
+    });
+    connected.map_err(|error| StorageError(format!("cannot open {}: {error}", file.display())))
+}
+
+/// Of the connection that writes. `journal_mode` comes first: the others depend on it.
+const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+    PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON;";
+
+/// Prepared statements that it keeps: the nine that insert, and room for the others.
+const STATEMENTS_KEPT: usize = 16;
+
+/// The one behind it, which prepares the file and checkpoints.
+async fn connect_behind(file: &Path) -> Result<SqliteConnection, StorageError> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .pragma("wal_autocheckpoint", "0")
-        .pragma("temp_store", "MEMORY")
-        .pragma("secure_delete", "ON")
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
-    let connected = SqliteConnection::connect_with(&options).await;
+    let connected = options.connect().await;
     connected.map_err(|error| StorageError(format!("cannot open {}: {error}", file.display())))
 }
 
@@ -318,20 +324,20 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut log = SqliteLog::open(folder.path()).await.expect("a new log");
         let (term, head) = log.open().await.expect("open");
-        let mut other = connect(&file_of(folder.path())).await.expect("a second connection");
+        let mut other = connect(&file_of(folder.path())).expect("a second connection");
         for (refuse, allow) in [
             ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"),
             ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
             ("PRAGMA busy_timeout = 0", "PRAGMA busy_timeout = 5000"),
         ] {
             let lock = refuse.contains("busy_timeout");
-            let held = if lock { Some(other.begin_with("BEGIN IMMEDIATE").await.expect("the lock")) } else { None };
-            sqlx::query(refuse).execute(log.connection.as_mut().expect("connected")).await.expect(refuse);
+            let held = if lock { Some(other.transaction_with_behavior(TransactionBehavior::Immediate).expect("the lock")) } else { None };
+            log.connection.as_ref().expect("connected").execute_batch(refuse).expect(refuse);
             for vault in [VaultChanges::default(), VaultChanges { put: vec![], erase: vec![Ref([1; 16])] }] {
                 let appended = log.append(term, 0, batch(term, &head, 100_000), vault).await;
                 assert!(matches!(appended, Appended::NotWritten(_)), "{refuse}: {appended:?}");
             }
-            sqlx::query(allow).execute(log.connection.as_mut().expect("connected")).await.expect(allow);
+            log.connection.as_ref().expect("connected").execute_batch(allow).expect(allow);
             drop(held);
             assert_eq!(log.head().await.expect("head"), head);
         }
@@ -341,11 +347,12 @@ mod tests {
 
     /// Any other failure may have come after the commit: nothing is written until the head was read again.
     #[tokio::test]
-    async fn a_lost_connection_leaves_an_unknown_outcome() {
+    async fn a_failing_disk_leaves_an_unknown_outcome() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut log = SqliteLog::open(folder.path()).await.expect("a new log");
         let (term, head) = log.open().await.expect("open");
-        assert!(matches!(classify(sqlx::Error::WorkerCrashed), Appended::Unknown(_)));
+        let failing = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None);
+        assert!(matches!(classify(failing), Appended::Unknown(_)));
         log.unsettled = true;
         let refused = log.append(term, 0, batch(term, &head, 1), VaultChanges::default()).await;
         assert!(matches!(refused, Appended::NotWritten(_)), "{refused:?}");

@@ -46,7 +46,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Commands decided in one append at most.
@@ -166,6 +168,13 @@ impl<P: Port> Writer<P> {
         (writer, ledger)
     }
 
+    /// Works on a thread of its own: it waits for the disk more than for anything else, and would have a thread of the
+    /// runtime wait with it.
+    pub fn start(self) -> JoinHandle<()> {
+        let here = Handle::current();
+        tokio::task::spawn_blocking(move || here.block_on(self.run()))
+    }
+
     /// Works until it is closed, or every [`Ledger`] is gone; what was queued by then is written.
     pub async fn run(mut self) {
         loop {
@@ -175,7 +184,7 @@ impl<P: Port> Writer<P> {
                 () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => false,
             };
             let (mut now, mut archiving) = (Vec::new(), Vec::new());
-            for job in if came { self.gather().await } else { Vec::new() } {
+            for job in if came { self.gather() } else { Vec::new() } {
                 match job {
                     Job::Command(submission) if submission.rides => self.riding.push(submission),
                     Job::Command(submission) => now.push(submission),
@@ -240,10 +249,10 @@ impl<P: Port> Writer<P> {
 
     /// What is decided on next. Lets callers that are ready to send do so: each one that joins saves a sync. Nobody
     /// waits for time to pass.
-    async fn gather(&mut self) -> Vec<Job> {
+    fn gather(&mut self) -> Vec<Job> {
         const TURNS: usize = 3;
         for _ in 0..TURNS {
-            tokio::task::yield_now().await;
+            std::thread::yield_now();
             if self.jobs.waiting() >= BATCH_MAX {
                 break;
             }

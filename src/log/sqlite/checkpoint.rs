@@ -102,7 +102,7 @@ async fn checkpoint(connection: &mut SqliteConnection, pragma: &'static str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::sqlite::connect;
+    use crate::log::sqlite::connect_behind;
 
     /// Pages in the write-ahead log after one more commit: few, if it began again from its start.
     async fn pages_after_a_commit(writer: &mut SqliteConnection) -> i64 {
@@ -114,8 +114,8 @@ mod tests {
     async fn the_write_ahead_log_is_moved_and_begins_again() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("test.sqlite");
-        let mut writer = connect(&file).await.expect("a writer");
-        let mut other = connect(&file).await.expect("a second connection");
+        let mut writer = connect_behind(&file).await.expect("a writer");
+        let mut other = connect_behind(&file).await.expect("a second connection");
         sqlx::query("CREATE TABLE t (a)").execute(&mut writer).await.expect("a table");
         sqlx::query("INSERT INTO t VALUES (zeroblob(1000000))").execute(&mut writer).await.expect("a row");
         let before = pages_after_a_commit(&mut writer).await;

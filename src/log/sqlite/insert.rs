@@ -6,8 +6,7 @@
 //! times as long, for SQLite then parses what was just written.
 
 use super::super::{Row, VaultChanges};
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Arguments, AssertSqlSafe};
+use rusqlite::{CachedStatement, Connection, Result, params};
 use std::sync::LazyLock;
 
 /// The most rows that one statement takes: 256 × 12 columns, below SQLite's 32,766 parameters.
@@ -30,45 +29,39 @@ pub fn fits_one_statement(rows: &[Row]) -> bool {
 }
 
 /// Inserts at least one and at most [`ROWS_MAX`] rows, by one statement.
-pub async fn rows(connection: &mut SqliteConnection, rows: Vec<Row>) -> Result<(), sqlx::Error> {
+pub fn rows(connection: &Connection, rows: &[Row]) -> Result<()> {
     let power = rows.len().next_power_of_two().trailing_zeros() as usize;
-    let sql: &'static String = &SQL[power];
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(rows.len() * COLUMNS, 0);
-    for row in rows {
-        bind(&mut arguments, row).map_err(sqlx::Error::Encode)?;
+    let mut insert = connection.prepare_cached(&SQL[power])?;
+    for (nth, row) in rows.iter().enumerate() {
+        bind(&mut insert, nth * COLUMNS, row)?;
     }
-    sqlx::query_with(AssertSqlSafe(sql.as_str()), arguments).execute(connection).await?;
-    Ok(())
+    insert.raw_execute().map(drop)
 }
 
-fn bind(arguments: &mut SqliteArguments, row: Row) -> Result<(), sqlx::error::BoxDynError> {
-    arguments.add(row.position as i64)?;
-    arguments.add(row.kind.name())?;
-    arguments.add(row.lineage as i64)?;
-    arguments.add(row.term as i64)?;
-    arguments.add(row.time)?;
-    arguments.add(row.schema)?;
-    arguments.add(row.principal)?;
-    arguments.add(row.message)?;
-    arguments.add(row.request)?;
-    arguments.add(row.cause as i64)?;
-    arguments.add(row.payload)?;
-    arguments.add(row.hash.to_vec())
+/// Binds a row's columns behind the first `before` parameters; what nobody binds is NULL.
+fn bind(insert: &mut CachedStatement<'_>, before: usize, row: &Row) -> Result<()> {
+    insert.raw_bind_parameter(before + 1, row.position as i64)?;
+    insert.raw_bind_parameter(before + 2, row.kind.name())?;
+    insert.raw_bind_parameter(before + 3, row.lineage as i64)?;
+    insert.raw_bind_parameter(before + 4, row.term as i64)?;
+    insert.raw_bind_parameter(before + 5, row.time)?;
+    insert.raw_bind_parameter(before + 6, row.schema)?;
+    insert.raw_bind_parameter(before + 7, &*row.principal)?;
+    insert.raw_bind_parameter(before + 8, &*row.message)?;
+    insert.raw_bind_parameter(before + 9, &*row.request)?;
+    insert.raw_bind_parameter(before + 10, row.cause as i64)?;
+    insert.raw_bind_parameter(before + 11, &row.payload)?;
+    insert.raw_bind_parameter(before + 12, &row.hash[..])
 }
 
 /// Puts and erases secrets.
-pub async fn vault(connection: &mut SqliteConnection, changes: VaultChanges) -> Result<(), sqlx::Error> {
+pub fn vault(connection: &Connection, changes: &VaultChanges) -> Result<()> {
     for sealed in &changes.put {
-        sqlx::query("INSERT INTO vault (id, nonce, value) VALUES (?, ?, ?)")
-            .bind(&sealed.id.0[..])
-            .bind(&sealed.nonce[..])
-            .bind(&sealed.value[..])
-            .execute(&mut *connection)
-            .await?;
+        let mut put = connection.prepare_cached("INSERT INTO vault (id, nonce, value) VALUES (?, ?, ?)")?;
+        put.execute(params![&sealed.id.0[..], &sealed.nonce[..], &sealed.value[..]])?;
     }
     for id in &changes.erase {
-        sqlx::query("DELETE FROM vault WHERE id = ?").bind(&id.0[..]).execute(&mut *connection).await?;
+        connection.prepare_cached("DELETE FROM vault WHERE id = ?")?.execute([&id.0[..]])?;
     }
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use super::super::archive::{Archive, FOLDER};
 use super::super::{Hash, StorageError};
-use super::storage;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use sqlx::{AssertSqlSafe, Connection};
+use super::{TERM, failed, storage};
+use rusqlite::{Connection, TransactionBehavior, params};
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqlitePool;
 use std::path::{Path, PathBuf};
 
 type Columns = (i64, i64, i64, Vec<u8>, String, Vec<u8>, Vec<u8>, String);
@@ -52,84 +53,57 @@ fn placed(columns: Columns, data: &Path) -> Result<Placed, StorageError> {
 }
 
 /// Notes a range and lets its rows go, in one transaction.
-pub async fn note(connection: &mut SqliteConnection, term: u64, archive: &Archive) -> Result<(), StorageError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(storage)?;
-    let noted = write(&mut transaction, term, archive).await;
-    match noted {
-        Ok(()) => transaction.commit().await.map_err(storage),
-        Err(error) => {
-            transaction.rollback().await.map_err(storage)?;
-            Err(error)
-        }
-    }
-}
-
-async fn write(connection: &mut SqliteConnection, term: u64, archive: &Archive) -> Result<(), StorageError> {
-    let current: i64 =
-        sqlx::query_scalar("SELECT term FROM writer").fetch_one(&mut *connection).await.map_err(storage)?;
+pub fn note(connection: &mut Connection, term: u64, archive: &Archive) -> Result<(), StorageError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let current: i64 = transaction.query_row(TERM, [], |row| row.get(0)).map_err(failed)?;
     if current as u64 != term {
         return Err(StorageError("another writer has the log".into()));
     }
-    sqlx::query(
-        "INSERT INTO sealed (first, last, rows, hash, file, digest, state) VALUES (?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(archive.first as i64)
-    .bind(archive.last as i64)
-    .bind(archive.rows as i64)
-    .bind(&archive.hash[..])
-    .bind(&archive.file)
-    .bind(&archive.digest[..])
-    .bind(&archive.state[..])
-    .execute(&mut *connection)
-    .await
-    .map_err(storage)?;
-    sqlx::query("UPDATE archive SET archived_to = max(archived_to, ?)")
-        .bind(archive.last as i64)
-        .execute(connection)
-        .await
-        .map(drop)
-        .map_err(storage)
+    write(&transaction, archive).and_then(|()| transaction.commit()).map_err(failed)
 }
 
-/// Deletes archived rows, the oldest first.
-pub async fn trim(connection: &mut SqliteConnection, term: u64, to: u64, limit: usize) -> Result<usize, StorageError> {
-    let gone = sqlx::query(
+fn write(connection: &Connection, archive: &Archive) -> rusqlite::Result<()> {
+    let (first, last, rows) = (archive.first as i64, archive.last as i64, archive.rows as i64);
+    connection.execute(
+        "INSERT INTO sealed (first, last, rows, hash, file, digest, state) VALUES (?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT DO NOTHING",
+        params![first, last, rows, &archive.hash[..], &archive.file, &archive.digest[..], &archive.state[..]],
+    )?;
+    connection.execute("UPDATE archive SET archived_to = max(archived_to, ?)", [last]).map(drop)
+}
+
+/// Deletes archived rows, the oldest first; says how many went.
+pub fn trim(connection: &Connection, term: u64, to: u64, limit: usize) -> Result<usize, StorageError> {
+    let gone = connection.execute(
         "DELETE FROM event WHERE position IN (SELECT position FROM event \
          WHERE position <= min(?, (SELECT archived_to FROM archive)) ORDER BY position LIMIT ?) \
          AND (SELECT term FROM writer) = ?",
-    )
-    .bind(i64::try_from(to).unwrap_or(i64::MAX))
-    .bind(limit as i64)
-    .bind(term as i64)
-    .execute(connection)
-    .await
-    .map_err(storage)?;
-    Ok(gone.rows_affected() as usize)
+        params![i64::try_from(to).unwrap_or(i64::MAX), limit as i64, term as i64],
+    );
+    gone.map_err(failed)
 }
 
 /// Chooses the folder of archive files, if one is given. One that lacks files which are needed is refused.
-pub async fn keep_in(
-    connection: &mut SqliteConnection,
-    data: &Path,
-    folder: Option<&Path>,
-) -> Result<PathBuf, StorageError> {
+pub fn keep_in(connection: &Connection, data: &Path, folder: Option<&Path>) -> Result<PathBuf, StorageError> {
     let Some(folder) = folder else {
-        let kept: String =
-            sqlx::query_scalar("SELECT folder FROM archive").fetch_one(connection).await.map_err(storage)?;
-        return Ok(data.join(kept));
+        let kept = connection.query_row("SELECT folder FROM archive", [], |row| row.get::<_, String>(0));
+        return Ok(data.join(kept.map_err(failed)?));
     };
     let absolute = std::path::absolute(folder)
         .map_err(|error| StorageError(format!("the archive folder {}: {error}", folder.display())))?;
     let inside = std::path::absolute(data.join(FOLDER)).is_ok_and(|usual| usual == absolute);
     let text = if inside { Some(FOLDER) } else { absolute.to_str() };
     let text = text.ok_or_else(|| StorageError("the archive folder's name is not UTF-8".into()))?;
-    let files: Vec<String> =
-        sqlx::query_scalar("SELECT file FROM sealed").fetch_all(&mut *connection).await.map_err(storage)?;
+    let files = files(connection).map_err(failed)?;
     if let Some(missing) = files.iter().find(|file| !absolute.join(file).exists()) {
         let folder = absolute.display();
         return Err(StorageError(format!("the archive {missing} is not in {folder}: move the files there first")));
     }
-    sqlx::query("UPDATE archive SET folder = ?").bind(text).execute(connection).await.map_err(storage)?;
+    connection.execute("UPDATE archive SET folder = ?", [text]).map_err(failed)?;
     Ok(absolute)
+}
+
+fn files(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut files = connection.prepare("SELECT file FROM sealed")?;
+    files.query_map([], |row| row.get(0))?.collect()
 }
