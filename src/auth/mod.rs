@@ -25,4 +25,4 @@ pub mod token;
 pub use crate::command::Principal;
 pub use accounts::{Accounts, Peer};
 pub use permit::permitted;
-pub use sessions::{InUse, Sessions, session_key, session_keys};
+pub use sessions::{InUse, Sessions, session_invalid, session_key, session_keys};

@@ -24,6 +24,11 @@ use std::sync::{Arc, RwLock};
 /// How much of a session that does not exist is echoed to whoever sent it, in characters.
 const ECHO_MAX: usize = 64;
 
+/// `SESSION_INVALID`, naming what the client sent: the key says nothing to it.
+pub fn session_invalid(text: &str) -> ApiError {
+    codes::SESSION_INVALID(text.chars().take(ECHO_MAX).collect::<String>())
+}
+
 /// The key of the session whose reference is that text.
 pub fn session_key(text: &str) -> Ref {
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
@@ -99,7 +104,7 @@ impl Sessions {
     /// Who sends that session, or `SESSION_INVALID`. Notes that the session was used.
     pub fn authenticate(&self, view: &View, text: &str, now: Micros) -> Result<Arc<Principal>, ApiError> {
         let key = session_key(text);
-        let invalid = || codes::SESSION_INVALID(text.chars().take(ECHO_MAX).collect::<String>());
+        let invalid = || session_invalid(text);
         let held = view.find::<session>(key).ok_or_else(invalid)?;
         let whose = view.find::<user>(held.get(session::this_user)).ok_or_else(invalid)?;
         let used = self.remembered(key);

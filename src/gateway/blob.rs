@@ -11,7 +11,7 @@ use super::{Gateway, Peer, access};
 use crate::command::{Intent, blob as blobs};
 use crate::event::Kind;
 use crate::model::blob;
-use crate::value::Ref;
+use crate::value::{Ref, Value};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, RawQuery, State};
@@ -81,7 +81,7 @@ async fn write(
         Ok(contents) => contents.to_vec(),
         Err(status) => return plain(status),
     };
-    let caller = Caller { principal, peer, id: Arc::default() };
+    let caller = Caller { principal, session: Value::Void, peer, id: Arc::default() };
     let decide = blobs::write(reference, contents);
     match gateway.submit(Intent::Own { message: WRITE, kind: Kind::Change, decide }, &caller).await {
         Ok(_) => plain(StatusCode::OK),

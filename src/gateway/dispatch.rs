@@ -61,7 +61,7 @@ impl Gateway {
         let mut params = request.params;
         let session = params.remove(0);
         let principal = self.accounts.authenticate(&view, session.as_str(), self.ledger.world().now())?;
-        let caller = Caller { principal, peer: request.peer, id: request.id };
+        let caller = Caller { principal, session, peer: request.peer, id: request.id };
         let args = self.permit(&view, message, params, &caller)?;
         let call = Call { message, args, background };
         match Scope::of(&view, caller.principal.user) {
@@ -248,6 +248,8 @@ impl Gateway {
 #[derive(Clone)]
 pub struct Caller {
     pub principal: Arc<Principal>,
+    /// The session as the client sent it, for errors that name it; void if it sent none.
+    pub session: Value,
     pub peer: Peer,
     pub id: Arc<str>,
 }

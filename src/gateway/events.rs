@@ -14,6 +14,7 @@ use super::dispatch::{Caller, Noted};
 use super::http::respond;
 use super::open::OpenStream;
 use super::places::{Held, is_busy};
+use super::resources::session_in;
 use super::stream::Wait;
 use super::{Gateway, Peer, access};
 use crate::error::{ApiError, codes};
@@ -69,7 +70,8 @@ pub async fn events(
         Ok(principal) => principal,
         Err(denied) => return denied,
     };
-    let caller = Caller { principal, peer, id: Arc::default() };
+    let session = session_in(&headers, query.as_deref()).map_or(Value::Void, Value::from);
+    let caller = Caller { principal, session, peer, id: Arc::default() };
     let mut asked = asked(query.as_deref().unwrap_or_default());
     if let Some(last) = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty()) {
         asked.token = last.to_string();

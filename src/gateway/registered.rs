@@ -107,7 +107,7 @@ impl Gateway {
     /// What the session was not told yet.
     async fn next_events(&self, caller: &Caller) -> Result<Vec<Told>, ApiError> {
         let view = self.ledger.view();
-        let unknown = || codes::SESSION_NOT_REGISTERED(caller.principal.session);
+        let unknown = || codes::SESSION_NOT_REGISTERED(caller.session.as_str());
         let place = self.registered(caller.principal.session, &view).ok_or_else(unknown)?;
         let mut place = place.lock().await;
         let held = view.find::<session>(caller.principal.session).ok_or_else(unknown)?;

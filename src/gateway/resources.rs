@@ -122,7 +122,7 @@ impl Gateway {
 }
 
 /// The session in the cookie or in the query.
-fn session_in(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+pub(super) fn session_in(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok()).unwrap_or_default();
     let pairs = cookies.split(';').chain(query.unwrap_or_default().split('&'));
     let mut named = pairs.filter_map(|pair| pair.trim().split_once('='));

@@ -5,6 +5,7 @@ use super::answer::Answer;
 use super::dispatch::{Caller, Noted};
 use super::gone::{gone, is_gone};
 use super::places::Held;
+use crate::auth::session_invalid;
 use crate::command::{Call, Draft, Intent};
 use crate::error::{ApiError, codes};
 use crate::event::Kind;
@@ -132,7 +133,7 @@ impl Gateway {
     pub(super) fn still_valid(&self, caller: &Caller) -> Result<(), ApiError> {
         let session = caller.principal.session;
         let gone = !session.is_null() && self.ledger.view().object(ClassId::session, session).is_none();
-        if gone { Err(codes::SESSION_INVALID(session)) } else { Ok(()) }
+        if gone { Err(session_invalid(caller.session.as_str())) } else { Ok(()) }
     }
 
     async fn event_inject(&self, call: &Call, caller: &Caller, noted: &mut Noted) -> Result<Answer, ApiError> {

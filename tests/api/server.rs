@@ -275,13 +275,11 @@ pub struct Names {
 impl Names {
     /// Arguments as a case writes them, with the names replaced.
     pub fn fill(&self, text: &str) -> Json {
-        let key = xenledger::auth::session_key(&self.session).to_string();
         let filled = text
             .replace("$NETWORK_UUID", &self.uuid.to_string())
             .replace("$NETWORK", &self.network.to_string())
             .replace("$NONE", &json!(NONE).to_string())
             .replace("$TASK", &self.task.to_string())
-            .replace("$KEY", &json!(key).to_string())
             .replace("$VM", &self.vm.to_string())
             .replace("$S", &json!(self.session).to_string());
         serde_json::from_str(&filled).unwrap_or_else(|error| panic!("{text}: {error}"))

@@ -1,6 +1,6 @@
 //! Sessions, and what one principal may hold at once, as clients meet them.
 
-use super::http::fetch;
+use super::http::{fetch, get};
 use super::server::{PASSWORD, Server};
 use super::subscriptions::{ask, messages};
 use axum::body::Body;
@@ -55,15 +55,18 @@ async fn a_logout_wakes_every_call_and_stream_that_waits_in_the_session() {
     drop(poll);
     let blocked =
         futures_util::future::join_all(waits.iter().map(|(method, params)| server.call(method, params.clone())));
+    let path = format!("{path}&timeout=3600");
+    let long_poll = get(&server, &path);
     let logout = async {
         settle().await;
-        assert_eq!(server.gateway.counts.waiting.taken(), waits.len(), "all of them wait");
+        assert_eq!(server.gateway.counts.waiting.taken(), waits.len() + 1, "all of them wait");
         server.call("session.logout", json!([session])).await.expect("logged out");
     };
-    let (answers, ()) = tokio::join!(blocked, logout);
+    let (answers, polled, ()) = tokio::join!(blocked, long_poll, logout);
     for ((method, _), answer) in waits.iter().zip(answers) {
-        assert_eq!(answer.expect_err(method).0, "SESSION_INVALID", "{method}");
+        assert_eq!(answer.expect_err(method), ("SESSION_INVALID".to_string(), json!([session])), "{method}");
     }
+    assert_eq!(polled, (401, json!({"error": "SESSION_INVALID", "params": [session]})));
     let end = messages(&mut stream, 1).await;
     assert!(end[0].starts_with("event: end") && end[0].contains("SESSION_INVALID"), "{end:?}");
     assert_eq!(server.gateway.counts.waiting.taken(), 0);
