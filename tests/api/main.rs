@@ -25,7 +25,12 @@ mod tasks;
 use serde_json::{Value as Json, json};
 use server::Server;
 use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use xenledger::command::refused::works;
+use xenledger::gateway::Gateway;
+use xenledger::gateway::gone::Served;
 use xenledger::model::{Lifecycle, MODEL};
 
 #[tokio::test]
@@ -158,6 +163,30 @@ async fn event_next_tells_every_change_and_event_from_the_newest_state() {
     assert_eq!(told, [(json!("add"), json!("a")), (json!("mod"), json!("b")), (json!("del"), json!("b"))]);
     let newest = server.call("event.from", json!([session, ["network"], now["token"], 0.0])).await.expect("answers");
     assert_eq!(newest["events"], json!([]), "what came and went since is not told");
+}
+
+#[tokio::test]
+async fn a_call_that_is_left_takes_no_events() {
+    let server = Server::start().await;
+    let session = server.session.clone();
+    server.call("event.register", json!([session, ["network"]])).await.expect("registers");
+    let create = |name: &'static str| server.call("network.create", json!([session, {"name_label": name}]));
+    let (tasks, caller, own) = (TaskTracker::new(), http::another(&server), session.clone());
+    let mut left = Served::new(async move { caller.call("event.next", json!([own])).await }, tasks.clone());
+    assert!(tokio::time::timeout(Duration::ZERO, &mut left).await.is_err(), "it waits");
+    create("behind the client's end").await.expect("created");
+    drop(left);
+    tasks.close();
+    tasks.wait().await;
+    let stop = CancellationToken::new();
+    let stopping = server.with(Gateway { stop: stop.clone(), ..server.gateway.clone() });
+    create("behind the server's stop").await.expect("created");
+    stop.cancel();
+    assert_eq!(stopping.call("event.next", json!([session])).await, Ok(json!([])), "the server stops");
+    create("heard").await.expect("created");
+    let told = server.call("event.next", json!([session])).await.expect("answers");
+    let names: Vec<&Json> = told.as_array().expect("events").iter().map(|e| &e["snapshot"]["name_label"]).collect();
+    assert_eq!(names, ["behind the client's end", "behind the server's stop", "heard"]);
 }
 
 #[tokio::test]
