@@ -84,6 +84,11 @@ impl Want {
         self
     }
 
+    /// The same without what is told to one subscription alone.
+    pub fn without_notified(&self) -> Want {
+        Want { notified: None, ..self.clone() }
+    }
+
     /// What is told of an event; `None` if nothing is. The view after the event is asked for only when it is needed.
     pub fn tell(&self, event: &Event, effects: &[Effect], view: impl FnOnce() -> Arc<View>) -> Option<Delivered> {
         let wanted = effects.iter().any(|effect| self.filter.fields(effect.class, effect.reference).is_some());
@@ -195,7 +200,8 @@ impl Want {
         parts
     }
 
-    fn is_notified(&self, effects: &[Effect]) -> bool {
+    /// Whether something is told because it names the subscription.
+    pub fn is_notified(&self, effects: &[Effect]) -> bool {
         self.notified.is_some_and(|own| effects.iter().any(|effect| notified(effect) == Some(own)))
     }
 }

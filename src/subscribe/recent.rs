@@ -92,8 +92,15 @@ impl Recent {
 }
 
 impl Kept {
-    /// What is told of the batch's events, in order.
+    /// What is told of the batch's events, in order. Subscriptions to the same share it, unless something is told to
+    /// one of them alone.
     pub fn told(&self, want: &Arc<Want>) -> Told {
+        let alone = want.notified.is_none() || self.events.iter().any(|(_, effects)| want.is_notified(effects));
+        let shared = if alone { want.clone() } else { Arc::new(want.without_notified()) };
+        self.shared(&shared)
+    }
+
+    fn shared(&self, want: &Arc<Want>) -> Told {
         let known = self.told.lock().expect("BUG: nobody panics while holding this lock").get(want).cloned();
         if let Some(known) = known {
             return known;

@@ -2,7 +2,13 @@
 
 use super::http::{another, fetch, forgetful, get, post};
 use super::server::{PASSWORD, Server};
+use super::sessions::settle;
 use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
+use xenledger::model::subscription;
+use xenledger::subscribe::delivered::Want;
+use xenledger::value::Ref;
+use xenledger::views::read::Scope;
 
 /// Calls with the session, which must succeed.
 pub async fn ask(server: &Server, method: &str, params: &[Json]) -> Json {
@@ -433,6 +439,29 @@ async fn a_state_is_waited_for_and_one_that_was_is_not_missed() {
     assert_eq!(refused(&server, "event.wait", &gone).await, "HANDLE_INVALID");
     let whole = [json!("network"), json!({}), json!(""), json!(0.0)];
     assert_eq!(refused(&server, "event.wait", &whole).await, "EVENT_SUBSCRIPTION_PARSE_FAILURE");
+}
+
+#[tokio::test]
+async fn subscriptions_to_the_same_share_what_is_told_but_not_what_one_of_them_is_told_alone() {
+    let server = Server::start().await;
+    let own = subscribe(&server, json!({"classes": ["network"]})).await;
+    let other = subscribe(&server, json!({"classes": ["network"]})).await;
+    let task = ask(&server, "task.create", &[json!("mine"), json!("")]).await;
+    ask(&server, "task.set_notify", &[task.clone(), own.clone()]).await;
+    settle().await;
+    let view = server.view();
+    ask(&server, "network.create", &[json!({"name_label": "lan"})]).await;
+    ask(&server, "task.set_status", &[task, json!("success")]).await;
+    settle().await;
+    let told = async |which: &Json| {
+        let reference = Ref::parse(which.as_str().expect("a reference")).expect("one");
+        let held = view.find::<subscription>(reference).expect("there");
+        let want = Arc::new(Want::of(held, Scope::All).expect("a filter"));
+        server.gateway.feed.page(view.position, &want, 10).await.expect("a page").events
+    };
+    let (own, other) = (told(&own).await, told(&other).await);
+    assert!(Arc::ptr_eq(&own[0], &other[0]), "made once for both");
+    assert_eq!((own.len(), other.len()), (2, 1), "the end of the task is told to one");
 }
 
 #[tokio::test]
