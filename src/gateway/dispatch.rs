@@ -146,12 +146,13 @@ impl Gateway {
             return Ok(Answer::Value(sight.scope.limit(view, message.result, answer)));
         }
         // In a box, so that every read's future need not be as large as the largest of those that wait.
-        Box::pin(self.carry_out(sight, call, caller, noted)).await
+        Box::pin(self.carry_out(sight.into_scope(), call, caller, noted)).await
     }
 
-    /// What waits for something: events, passwords, the writer, the end of an operation.
-    async fn carry_out(&self, sight: Sight, call: Call, caller: Caller, noted: &mut Noted) -> Result<Answer, ApiError> {
-        let (message, view) = (call.message, &sight.view);
+    /// What waits for something: events, passwords, the writer, the end of an operation. Who waits holds no view: it
+    /// would keep in memory what was superseded meanwhile.
+    async fn carry_out(&self, scope: Scope, call: Call, caller: Caller, noted: &mut Noted) -> Result<Answer, ApiError> {
+        let message = call.message;
         match message.class {
             ClassId::event => return self.event(call, &caller, noted).await,
             ClassId::task if message.full_name == TASK_WAIT => return self.task_wait(&call, &caller).await,
@@ -160,15 +161,15 @@ impl Gateway {
                     return answer;
                 }
             }
-            ClassId::log => return self.look_back(&call, &sight).await,
-            ClassId::VM if message.full_name == POWER_STATES => return self.look_back(&call, &sight).await,
+            ClassId::log => return self.look_back(&call, &caller).await,
+            ClassId::VM if message.full_name == POWER_STATES => return self.look_back(&call, &caller).await,
             ClassId::session if message.full_name == CHANGE_PASSWORD => {
                 let (old, new) = (call.text(0), call.text(1));
                 self.accounts.change_password(&caller.principal, old, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));
             }
             ClassId::user if message.full_name == SET_PASSWORD => {
-                command::check_subject(view, &call)?;
+                command::check_subject(&self.ledger.view(), &call)?;
                 let (whose, new) = (call.reference(0), call.text(1));
                 self.accounts.set_password(&caller.principal, whose, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));
@@ -185,7 +186,7 @@ impl Gateway {
         Ok(Answer::Value(match message.result {
             // What a call has made its caller knows, may it be read or not.
             Ty::Ref(_) => result,
-            ty => sight.scope.limit(&self.ledger.view(), ty, result),
+            ty => scope.limit(&self.ledger.view(), ty, result),
         }))
     }
 
@@ -209,17 +210,14 @@ impl Gateway {
     async fn outcome(&self, reference: Ref, message: &Message) -> Result<Value, ApiError> {
         let waiter = self.subscribers.register(vec![Key::Object(ClassId::task, reference)]);
         loop {
-            let view = self.ledger.view();
-            let Some(found) = view.find::<task>(reference) else {
-                return Err(codes::HANDLE_INVALID("task", reference));
-            };
-            match found.get(task::status) {
-                // The operation goes on without us; the next start finds it.
-                "pending" if self.is_leaving() => return Err(codes::INTERNAL_ERROR("the server is stopping")),
-                "pending" => self.woken(&waiter).await,
-                "success" => return Ok(unfragment(message.result, found.get(task::result))),
-                _ => return Err(error_of(found.get(task::error_info))),
+            if let Some(ended) = end_of(&self.ledger.view(), reference, message) {
+                return ended;
             }
+            if self.is_leaving() {
+                // The operation goes on without us; the next start finds it.
+                return Err(codes::INTERNAL_ERROR("the server is stopping"));
+            }
+            self.woken(&waiter).await;
         }
     }
 
@@ -365,6 +363,18 @@ fn read(sight: Sight, class: ClassId, implied: Implied, call: &Call) -> Result<A
         }
         other => panic!("BUG: {other:?} does not read"),
     })
+}
+
+/// What a call answers whose task has ended; `None` while it is pending.
+fn end_of(view: &View, reference: Ref, message: &Message) -> Option<Result<Value, ApiError>> {
+    let Some(found) = view.find::<task>(reference) else {
+        return Some(Err(codes::HANDLE_INVALID("task", reference)));
+    };
+    match found.get(task::status) {
+        "pending" => None,
+        "success" => Some(Ok(unfragment(message.result, found.get(task::result)))),
+        _ => Some(Err(error_of(found.get(task::error_info)))),
+    }
 }
 
 /// The value inside a task's result.

@@ -4,6 +4,7 @@
 
 use super::Gateway;
 use super::answer::Answer;
+use super::dispatch::Caller;
 use crate::command::Call;
 use crate::error::{ApiError, codes};
 use crate::event::{Delta, Event, Operation};
@@ -25,9 +26,9 @@ const DIFFERENCES_MAX: usize = 100_000;
 
 impl Gateway {
     /// Serves a message that looks back.
-    pub(super) async fn look_back(&self, call: &Call, sight: &Sight) -> Result<Answer, ApiError> {
+    pub(super) async fn look_back(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
         // The past is not kept apart by who may read what.
-        if sight.scope != Scope::All && call.message.class == ClassId::log {
+        if self.sight(caller).scope != Scope::All && call.message.class == ClassId::log {
             let why = "only who may read everything may look back";
             return Err(codes::RBAC_PERMISSION_DENIED(call.message.full_name.to_lowercase(), why));
         }
@@ -36,7 +37,7 @@ impl Gateway {
             "get_head" => self.log_head(),
             "get_events" => self.log_events(call).await?,
             "get_history" => self.log_history(call).await?,
-            "get_power_state_history" => self.power_states(call.reference(0), sight).await?,
+            "get_power_state_history" => self.power_states(call.reference(0), caller).await?,
             "get_state_hash" => Value::from(hex(&self.view_at(call.text(0)).await?.state_hash())),
             "diff" => self.log_diff(call).await?,
             "get_record_at" => return self.record_at(call).await,
@@ -98,7 +99,7 @@ impl Gateway {
     }
 
     /// Each state that the machine was in: since when, by whom, by which message.
-    async fn power_states(&self, machine: Ref, sight: &Sight) -> Result<Value, ApiError> {
+    async fn power_states(&self, machine: Ref, caller: &Caller) -> Result<Value, ApiError> {
         let field = VM::power_state.index;
         // What is still there has no earlier changes than those behind its beginning.
         let begun = self.ledger.view().find::<VM>(machine).map_or(0, |vm| vm.created.saturating_sub(1));
@@ -107,7 +108,8 @@ impl Gateway {
         if events.is_empty() {
             return Err(codes::HANDLE_INVALID("VM", machine));
         }
-        Ok(Value::set(events.iter().filter_map(|event| power_state(event, sight))))
+        let sight = self.sight(caller);
+        Ok(Value::set(events.iter().filter_map(|event| power_state(event, &sight))))
     }
 
     async fn log_diff(&self, call: &Call) -> Result<Value, ApiError> {

@@ -10,7 +10,7 @@ use crate::command::{Call, Draft, Intent};
 use crate::error::{ApiError, codes};
 use crate::event::Kind;
 use crate::model::{ClassId, MODEL, user};
-use crate::subscribe::events::{self, Subscription, Token, since};
+use crate::subscribe::events::{self, Changed, Subscription, Token, since};
 use crate::subscribe::{Key, Waiter};
 use crate::value::{Ref, Value};
 use crate::views::View;
@@ -54,26 +54,35 @@ impl Gateway {
         let waiter = self.subscribers.register(keys);
         let _held = self.held_by_call(caller)?;
         loop {
-            let sight = self.sight(caller);
-            self.still_valid(caller)?;
-            let before = self.seen_before(&sight, caller, token).await?;
-            let changed = since(sight.read(), before.as_deref(), &subscription, token)?.told;
-            let now = Instant::now();
-            let due = now >= until || self.is_leaving();
-            if due || (!changed.is_empty() && now >= collected) {
-                if sight.scope != Scope::All {
-                    self.feed.remember(&sight.view).await;
+            // What was looked at is let go of before waiting.
+            let quiet = {
+                let sight = self.sight(caller);
+                self.still_valid(caller)?;
+                let before = self.seen_before(&sight, caller, token).await?;
+                let changed = since(sight.read(), before.as_deref(), &subscription, token)?.told;
+                let now = Instant::now();
+                let due = now >= until || self.is_leaving();
+                if due || (!changed.is_empty() && now >= collected) {
+                    return Ok(self.batch(sight, changed, &subscription, token).await);
                 }
-                let shared = self.subscribers.alike().shared(&sight, &subscription, token, changed.len());
-                let token = Token::of(&sight.view).to_string();
-                return Ok(Answer::Batch { sight, changed, token, shared });
-            }
-            if changed.is_empty() {
+                changed.is_empty()
+            };
+            if quiet {
                 drop(tokio::time::timeout_at(until, self.woken(&waiter)).await);
             } else {
                 tokio::time::sleep_until(collected.min(until)).await;
             }
         }
+    }
+
+    /// What `event.from` answers.
+    async fn batch(&self, sight: Sight, changed: Vec<Changed>, subscription: &Subscription, since: Token) -> Answer {
+        if sight.scope != Scope::All {
+            self.feed.remember(&sight.view).await;
+        }
+        let shared = self.subscribers.alike().shared(&sight, subscription, since, changed.len());
+        let token = Token::of(&sight.view).to_string();
+        Answer::Batch { sight, changed, token, shared }
     }
 
     /// The view at a token, for a caller who may not read everything: only what it sees to differ from then is told.

@@ -75,32 +75,36 @@ impl Gateway {
         let begun = tokio::time::Instant::now();
         let mut waiting: Option<(Arc<Want>, Wait)> = None;
         loop {
-            let view = self.ledger.view();
-            let held = self.held(&view, call, caller)?;
-            let since = known_token(&view, held.get(subscription::cursor))?.position;
-            let wanted = Want::of(&held, Scope::of(&view, caller.principal.user))?;
-            let wanted = wanted.read_by(&view, caller.principal.user, since);
-            if waiting.as_ref().is_none_or(|(want, _)| **want != wanted) {
-                let mut keys = Key::of(&wanted.filter);
-                keys.push(Key::Object(ClassId::subscription, held.reference));
-                let left = until.saturating_sub(begun.elapsed());
-                waiting = Some((Arc::new(wanted), self.wait(caller, keys, left)?));
-                continue; // registered: now look
-            }
-            let (want, wait) = waiting.as_ref().expect("BUG: it was just looked at");
-            let over = wait.is_over();
-            let page = match held.get(subscription::state) {
-                "active" => self.feed.next(since, want, max).await?,
-                _ => Page { events: Vec::new(), reached: since, more: false },
+            // What was looked at is let go of before waiting.
+            let wait = {
+                let view = self.ledger.view();
+                let held = self.held(&view, call, caller)?;
+                let since = known_token(&view, held.get(subscription::cursor))?.position;
+                let wanted = Want::of(&held, Scope::of(&view, caller.principal.user))?;
+                let wanted = wanted.read_by(&view, caller.principal.user, since);
+                if waiting.as_ref().is_none_or(|(want, _)| **want != wanted) {
+                    let mut keys = Key::of(&wanted.filter);
+                    keys.push(Key::Object(ClassId::subscription, held.reference));
+                    let left = until.saturating_sub(begun.elapsed());
+                    waiting = Some((Arc::new(wanted), self.wait(caller, keys, left)?));
+                    continue; // registered: now look
+                }
+                let (want, wait) = waiting.as_ref().expect("BUG: it was just looked at");
+                let over = wait.is_over();
+                let page = match held.get(subscription::state) {
+                    "active" => self.feed.next(since, want, max).await?,
+                    _ => Page { events: Vec::new(), reached: since, more: false },
+                };
+                if self.sight(caller).scope != want.scope {
+                    continue; // what was found may not be told any more
+                }
+                if over || !page.events.is_empty() {
+                    let cursor = Token { position: page.reached, lineage: view.lineage }.to_string();
+                    let lag = self.ledger.view().position.saturating_sub(page.reached);
+                    return Ok(Answer::Polled { events: page.events, cursor, lag });
+                }
+                wait
             };
-            if self.sight(caller).scope != want.scope {
-                continue; // what was found may not be told any more
-            }
-            if over || !page.events.is_empty() {
-                let cursor = Token { position: page.reached, lineage: view.lineage }.to_string();
-                let lag = self.ledger.view().position.saturating_sub(page.reached);
-                return Ok(Answer::Polled { events: page.events, cursor, lag });
-            }
             wait.more().await?;
         }
     }

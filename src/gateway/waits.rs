@@ -29,11 +29,13 @@ impl Gateway {
         let wait = self.wait(caller, vec![Key::Object(ClassId::task, reference)], wait_of(call.float(1)))?;
         loop {
             let over = wait.is_over();
-            let sight = self.sight(caller);
-            let found = sight.read().object(ClassId::task, reference).cloned();
-            let found = found.ok_or_else(|| codes::HANDLE_INVALID("task", reference))?;
-            if over || found.get(task::status) != "pending" {
-                return Ok(Answer::Record(sight, ClassId::task, found));
+            {
+                let sight = self.sight(caller);
+                let found = sight.read().object(ClassId::task, reference).cloned();
+                let found = found.ok_or_else(|| codes::HANDLE_INVALID("task", reference))?;
+                if over || found.get(task::status) != "pending" {
+                    return Ok(Answer::Record(sight, ClassId::task, found));
+                }
             }
             wait.more().await?;
         }
@@ -47,36 +49,36 @@ impl Gateway {
         let (class, reference) = object.ok_or_else(|| codes::EVENT_SUBSCRIPTION_PARSE_FAILURE(call.text(0)))?;
         let _following = self.subscribers.follow();
         let wait = self.wait(caller, vec![Key::Object(class, reference)], wait_of(call.float(3)))?;
-        let sight = self.sight(caller);
         let mut position = match call.text(2) {
-            "" => sight.view.position,
-            text => known_token(&sight.view, text)?.position,
+            "" => self.ledger.view().position,
+            text => known_token(&self.ledger.view(), text)?.position,
         };
-        let want = Want { filter, scope: sight.scope.clone(), ..Want::default() };
-        let mut want = Arc::new(want);
+        let mut want = Arc::new(Want { filter, scope: self.sight(caller).scope, ..Want::default() });
         loop {
             let over = wait.is_over();
-            let sight = self.sight(caller);
-            let found = sight.read().object(class, reference).cloned();
-            if sight.scope != want.scope {
-                want = Arc::new(Want { scope: sight.scope.clone(), ..Want::clone(&want) });
-            }
-            let page = self.feed.next(position, &want, 1).await?;
-            if self.sight(caller).scope != want.scope {
-                continue; // what was found may not be told any more
-            }
-            position = page.reached;
-            let view = || sight.view.clone();
-            let is = found.as_ref().is_some_and(|object| want.filter.passes(&want.scope, &view, class, object));
-            let met = is || !page.events.is_empty();
-            if found.is_none() && !met {
-                return Err(codes::HANDLE_INVALID(class.name(), reference));
-            }
-            if met || over {
-                let token = Token { position, lineage: sight.view.lineage }.to_string();
-                let snapshot = found.map(|object| ("snapshot", sight.read().record(class, &object)));
-                let answer = [("met", Value::from(met)), ("token", Value::from(token))];
-                return Ok(Value::map(answer.into_iter().chain(snapshot)).into());
+            {
+                let sight = self.sight(caller);
+                let found = sight.read().object(class, reference).cloned();
+                if sight.scope != want.scope {
+                    want = Arc::new(Want { scope: sight.scope.clone(), ..Want::clone(&want) });
+                }
+                let page = self.feed.next(position, &want, 1).await?;
+                if self.sight(caller).scope != want.scope {
+                    continue; // what was found may not be told any more
+                }
+                position = page.reached;
+                let view = || sight.view.clone();
+                let is = found.as_ref().is_some_and(|object| want.filter.passes(&want.scope, &view, class, object));
+                let met = is || !page.events.is_empty();
+                if found.is_none() && !met {
+                    return Err(codes::HANDLE_INVALID(class.name(), reference));
+                }
+                if met || over {
+                    let token = Token { position, lineage: sight.view.lineage }.to_string();
+                    let snapshot = found.map(|object| ("snapshot", sight.read().record(class, &object)));
+                    let answer = [("met", Value::from(met)), ("token", Value::from(token))];
+                    return Ok(Value::map(answer.into_iter().chain(snapshot)).into());
+                }
             }
             wait.more().await?;
         }

@@ -57,8 +57,8 @@ enum Left {
 
 impl Job {
     pub async fn run(self) -> Outcome {
-        let view = self.reporter.ledger.view();
-        let Some(task) = view.find::<task>(self.task).cloned() else { return Outcome::Ended };
+        let found = self.reporter.ledger.view().find::<task>(self.task).cloned();
+        let Some(task) = found else { return Outcome::Ended };
         match self.carry_out(&task).await {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -78,8 +78,9 @@ impl Job {
         if is_cancelled(task) || task.get(task::deadline) <= now {
             return Ok(self.give_up(task, mark, false).await);
         }
-        let view = self.reporter.ledger.view();
-        let action = match plan(&view, task, trace) {
+        // No view is held while the hypervisor works: it would keep in memory what was superseded meanwhile.
+        let planned = plan(&self.reporter.ledger.view(), task, trace);
+        let action = match planned {
             Ok(Plan::Act(action)) => action,
             Ok(Plan::Redo(action)) => {
                 self.driver.discard(mark).await?;
@@ -90,7 +91,10 @@ impl Job {
         };
         match self.act(task, mark, &action).await {
             Left::Acted(Ok(facts)) => Ok(self.complete(task, facts).await),
-            Left::Acted(Err(error)) => Ok(self.fail(task, of_client(&view, task, error)).await),
+            Left::Acted(Err(error)) => {
+                let error = of_client(&self.reporter.ledger.view(), task, error);
+                Ok(self.fail(task, error).await)
+            }
             Left::TooLate => Ok(self.give_up(task, mark, true).await),
             Left::Stopped => Ok(self.give_up(task, mark, false).await),
         }

@@ -55,12 +55,12 @@ impl Observer {
 
     /// Looks once at everything, and tells what is news.
     pub async fn round(&mut self) {
-        let view = self.reporter.ledger.view();
+        let before = self.reporter.ledger.view().find::<host>(self.host).map(|here| here.get(host::boot).clone());
         let observation = match self.driver.observe().await {
             Ok(observation) => observation,
             Err(error) => return tracing::warn!(%error, "the hypervisor could not be observed"),
         };
-        self.booted(&view, &observation).await;
+        self.booted(before, &observation).await;
         self.equipped(&observation.hardware).await;
         // What was made while the hypervisor was looked at is known by now.
         let view = self.reporter.ledger.view();
@@ -213,9 +213,8 @@ impl Observer {
     }
 
     /// After a boot of the host, its machines are gone, and those that should start with it do.
-    async fn booted(&self, view: &View, observation: &Observation) {
-        let known = view.find::<host>(self.host).is_none_or(|host| **host.get(host::boot) == *observation.boot);
-        if known {
+    async fn booted(&self, before: Option<Arc<str>>, observation: &Observation) {
+        if before.is_none_or(|boot| *boot == *observation.boot) {
             return;
         }
         let (on, boot) = (self.host, observation.boot.clone());

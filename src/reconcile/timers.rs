@@ -19,32 +19,35 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Looks at the clock until told to stop; sends nothing while there is nothing to do. `waited` says which tasks
 /// somebody waits for.
-pub async fn run(ledger: Ledger, waited: impl Fn() -> HashSet<Ref> + Send, stop: CancellationToken) {
+pub async fn run(ledger: Ledger, waited: impl Fn() -> HashSet<Ref> + Send + Sync, stop: CancellationToken) {
     let principal = Principal::server("timer");
     loop {
-        let now = ledger.world().now();
-        let view = ledger.view();
-        for overdue in view.all::<task>().filter(|task| operation::is_overdue(task, now)) {
-            let overdue = overdue.reference;
-            tracing::warn!(task = %overdue, "nobody has ended a task that should have ended; it is ended without them");
-            tell(&ledger, &principal, "timer.overdue", Box::new(move |d| operation::end_overdue(d, overdue))).await;
-        }
-        if !operation::past_their_time(&view, &HashSet::new(), now).is_empty() {
-            let waited = waited();
-            if !operation::past_their_time(&view, &waited, now).is_empty() {
-                tell(&ledger, &principal, "timer.purge", Box::new(move |d| operation::purge(d, &waited))).await;
-            }
-        }
-        if !schedule::due(&view, now).is_empty() {
-            tell(&ledger, &principal, "timer.schedule", Box::new(schedule::run)).await;
-        }
-        if ssh::is_due(&view, now) {
-            tell(&ledger, &principal, "timer.ssh", Box::new(ssh::expire)).await;
-        }
+        look(&ledger, &principal, &waited).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = ledger.world().sleep(TICK) => {}
         }
+    }
+}
+
+async fn look(ledger: &Ledger, principal: &Arc<Principal>, waited: &(impl Fn() -> HashSet<Ref> + Send + Sync)) {
+    let (view, now) = (ledger.view(), ledger.world().now());
+    for overdue in view.all::<task>().filter(|task| operation::is_overdue(task, now)) {
+        let overdue = overdue.reference;
+        tracing::warn!(task = %overdue, "nobody has ended a task that should have ended; it is ended without them");
+        tell(ledger, principal, "timer.overdue", Box::new(move |d| operation::end_overdue(d, overdue))).await;
+    }
+    if !operation::past_their_time(&view, &HashSet::new(), now).is_empty() {
+        let waited = waited();
+        if !operation::past_their_time(&view, &waited, now).is_empty() {
+            tell(ledger, principal, "timer.purge", Box::new(move |d| operation::purge(d, &waited))).await;
+        }
+    }
+    if !schedule::due(&view, now).is_empty() {
+        tell(ledger, principal, "timer.schedule", Box::new(schedule::run)).await;
+    }
+    if ssh::is_due(&view, now) {
+        tell(ledger, principal, "timer.ssh", Box::new(ssh::expire)).await;
     }
 }
 

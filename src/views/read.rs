@@ -207,6 +207,11 @@ impl Sight {
     pub fn read(&self) -> ReadView<'_> {
         ReadView { view: &self.view, scope: &self.scope }
     }
+
+    /// The scope alone, for whoever goes on without the view.
+    pub fn into_scope(self) -> Scope {
+        self.scope
+    }
 }
 
 /// A view as one principal sees it.

@@ -243,7 +243,7 @@ fn open_post() -> Post {
 }
 
 /// Starts what carries operations out.
-fn reconcile(gateway: &Gateway) {
+pub fn reconcile(gateway: &Gateway) {
     let ledger = gateway.ledger.clone();
     let here = ledger.view().all::<host>().next().expect("a host").reference;
     let reconciler = Reconciler::new(ledger.clone(), gateway.driver.clone(), here).expect("the host is there");

@@ -1,16 +1,18 @@
 //! Sessions, and what one principal may hold at once, as clients meet them.
 
 use super::http::{fetch, get};
-use super::server::{PASSWORD, Server};
+use super::server::{PASSWORD, Server, reconcile};
 use super::subscriptions::{ask, messages};
 use axum::body::Body;
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use xenledger::auth::Peer;
+use xenledger::model::{VM, task};
 
 /// Turns in which everybody who can wait has begun to.
 const TURNS: usize = 200;
 
-async fn settle() {
+pub async fn settle() {
     for _ in 0..TURNS {
         tokio::task::yield_now().await;
     }
@@ -70,6 +72,45 @@ async fn a_logout_wakes_every_call_and_stream_that_waits_in_the_session() {
     let end = messages(&mut stream, 1).await;
     assert!(end[0].starts_with("event: end") && end[0].contains("SESSION_INVALID"), "{end:?}");
     assert_eq!(server.gateway.counts.waiting.taken(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_keeps_no_view_that_was_superseded() {
+    let server = Server::start().await;
+    reconcile(&server.gateway);
+    let session = &server.session;
+    let mut waits = waits(&server, session).await;
+    // Nothing moves the clock, so that the copy is under way for as long as the test takes.
+    let template = server.view().all::<VM>().find(|vm| vm.get(VM::is_a_template)).expect("a template").reference;
+    waits.push(("VM.clone", json!([session, template.to_string(), "copy"])));
+    ask(&server, "subscription.create", &[json!({"classes": ["SR"], "destination": "http://127.0.0.1:1/"})]).await;
+    settle().await;
+    let begun = Arc::downgrade(&server.view());
+    let path = format!("/events?classes=SR&token=now&session_id={session}");
+    let (_, mut stream) = fetch(&server, &path, &[]).await;
+    let poll = format!("{path}&timeout=3600");
+    let calls =
+        futures_util::future::join_all(waits.iter().map(|(method, params)| server.call(method, params.clone())));
+    let changes = async {
+        settle().await;
+        assert_eq!(server.gateway.counts.waiting.taken(), waits.len(), "the copy is no wait, the poll is");
+        assert!(server.view().all::<task>().any(|task| task.get(task::operation).contains("clone")), "it is copied");
+        let waited = Arc::downgrade(&server.view());
+        for name in ["a", "b"] {
+            let pools = ask(&server, "pool.get_all", &[]).await;
+            ask(&server, "pool.set_name_label", &[pools[0].clone(), json!(name)]).await;
+        }
+        settle().await;
+        // What is kept for all who follow is another matter.
+        server.gateway.subscribers.begin_at(server.view().position);
+        assert_eq!([begun, waited].map(|view| view.strong_count()), [0, 0]);
+    };
+    tokio::select! {
+        answers = calls => panic!("somebody was answered: {answers:?}"),
+        _ = get(&server, &poll) => panic!("the poll was answered"),
+        told = messages(&mut stream, 1) => panic!("the stream told {told:?}"),
+        () = changes => {}
+    }
 }
 
 #[tokio::test]

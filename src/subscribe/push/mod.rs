@@ -21,7 +21,7 @@ mod tests;
 use super::delivered::Want;
 use super::events::known_token;
 use super::feed::{Feed, Page};
-use super::{Following, Key, Subscribers};
+use super::{Following, Key, Subscribers, Waiter};
 use crate::command::{Command, Own, Principal, subscription as decide};
 use crate::error::ApiError;
 use crate::event::Kind;
@@ -87,13 +87,15 @@ impl Push {
         let (mut tasks, mut running) = (JoinSet::new(), HashMap::<Ref, AbortHandle>::new());
         let mut following: Option<Following> = None;
         loop {
-            let view = self.0.ledger.view();
-            let all = &view.class(ClassId::subscription).objects;
-            // Batches are kept in memory while anybody subscribes.
-            following = (!all.is_empty()).then(|| following.take().unwrap_or_else(|| self.0.subscribers.follow()));
-            for held in all.values().filter(|held| is_pushed(held)) {
-                let begin = || tasks.spawn(self.clone().deliver(held.reference));
-                running.entry(held.reference).or_insert_with(begin);
+            {
+                let view = self.0.ledger.view();
+                let all = &view.class(ClassId::subscription).objects;
+                // Batches are kept in memory while anybody subscribes.
+                following = (!all.is_empty()).then(|| following.take().unwrap_or_else(|| self.0.subscribers.follow()));
+                for held in all.values().filter(|held| is_pushed(held)) {
+                    let begin = || tasks.spawn(self.clone().deliver(held.reference));
+                    running.entry(held.reference).or_insert_with(begin);
+                }
             }
             tokio::select! {
                 () = waiter.woken() => {}
@@ -197,18 +199,52 @@ struct Delivery {
     open: Option<Open>,
 }
 
+/// What a look at the subscription came to.
+enum Next {
+    /// There is nothing more to do here.
+    Over,
+    Look,
+    Rest(Duration),
+    /// Until something happens, or the place is to be written.
+    Wait {
+        waiter: Waiter,
+        acknowledged: u64,
+        lineage: u64,
+    },
+}
+
 impl Delivery {
     fn new(push: Push, reference: Ref) -> Delivery {
         let (cursor, written) = (Arc::default(), push.0.ledger.world().now());
         Delivery { push, reference, cursor, place: 0, unwritten: false, written, open: None }
     }
 
-    /// One look: posts what there is, or waits for it. False when there is nothing more to do here.
+    /// Posts what there is, or waits for it. False when there is nothing more to do here. No view is held while waiting.
     async fn round(&mut self) -> Result<bool, ApiError> {
+        match self.look().await? {
+            Next::Over => return Ok(false),
+            Next::Look => {}
+            Next::Rest(pause) => self.rest(pause).await,
+            Next::Wait { waiter, acknowledged, lineage } => {
+                let world = self.push.0.ledger.world().clone();
+                tokio::select! {
+                    () = waiter.woken() => {}
+                    () = world.sleep(self.until_written(acknowledged)) => {
+                        if self.until_written(acknowledged).is_zero() {
+                            self.write(lineage).await?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn look(&mut self) -> Result<Next, ApiError> {
         let inner = self.push.0.clone();
         let view = inner.ledger.view();
         let found = view.find::<subscription>(self.reference).filter(|held| is_pushed(held));
-        let Some(held) = found else { return Ok(false) };
+        let Some(held) = found else { return Ok(Next::Over) };
         if self.cursor != *held.get(subscription::cursor) {
             // The first look, or somebody moved it.
             self.place = known_token(&view, held.get(subscription::cursor))?.position;
@@ -223,35 +259,26 @@ impl Delivery {
         let want = Arc::new(want);
         let mut page = inner.feed.next(self.place, &want, BATCH_MAX).await?;
         if owner_scope(&inner.ledger.view(), held) != want.scope {
-            return Ok(true); // what was found may not be told any more
+            return Ok(Next::Look); // what was found may not be told any more
         }
         page.end_at(held.get(subscription::posted) as u64);
         if !page.events.is_empty() {
-            self.send(&view, held, &page).await?;
-            return Ok(true);
+            return self.send(&view, held, &page).await;
         }
         self.place = page.reached;
-        tokio::select! {
-            () = waiter.woken() => {}
-            () = inner.ledger.world().sleep(self.until_written(held)) => {
-                if self.until_written(held).is_zero() {
-                    self.write(&view).await?;
-                }
-            }
-        }
-        Ok(true)
+        Ok(Next::Wait { waiter, acknowledged: held.get(subscription::acknowledged) as u64, lineage: view.lineage })
     }
 
     /// How long the place may stay out of the log: soon when something was accepted, long when nothing was wanted.
-    fn until_written(&self, held: &Object) -> Duration {
+    fn until_written(&self, acknowledged: u64) -> Duration {
         let since = self.push.0.ledger.world().now().saturating_sub(self.written);
-        let quiet = self.place.saturating_sub(held.get(subscription::acknowledged) as u64) >= QUIET_MAX;
+        let quiet = self.place.saturating_sub(acknowledged) >= QUIET_MAX;
         let due = if self.unwritten { REMEMBER_EVERY } else { QUIET_EVERY };
         let left = Duration::from_micros(due.saturating_sub(since).max(0) as u64);
         if self.unwritten || quiet { left } else { left.max(Duration::from_micros(REMEMBER_EVERY as u64)) }
     }
 
-    async fn send(&mut self, view: &View, held: &Object, page: &Page) -> Result<(), ApiError> {
+    async fn send(&mut self, view: &View, held: &Object, page: &Page) -> Result<Next, ApiError> {
         let inner = self.push.0.clone();
         let destination = held.get(subscription::destination);
         let outcome = match self.push.letter(view, held, page).await {
@@ -262,25 +289,26 @@ impl Delivery {
             Outcome::Accepted(_) => {
                 self.place = page.reached;
                 self.unwritten = true;
-                if held.get(subscription::failures) > 0 || self.until_written(held).is_zero() {
-                    self.write(view).await?;
+                let acknowledged = held.get(subscription::acknowledged) as u64;
+                if held.get(subscription::failures) > 0 || self.until_written(acknowledged).is_zero() {
+                    self.write(view.lineage).await?;
                 }
+                Ok(Next::Look)
             }
             Outcome::Refused { why, after } => {
                 self.refused(why, page.events.last().map_or(0, |last| last.position)).await?;
                 let failures = held.get(subscription::failures).max(0) as u64 + 1;
                 let pause = after.map(|asked| asked.min(ASKED_MAX));
                 let pause = pause.unwrap_or_else(|| pause_after(failures, inner.ledger.world().random_u64()));
-                self.rest(pause).await;
+                Ok(Next::Rest(pause))
             }
         }
-        Ok(())
     }
 
     /// Writes the place to the log, so that it is known after a restart.
-    async fn write(&mut self, view: &View) -> Result<(), ApiError> {
+    async fn write(&mut self, lineage: u64) -> Result<(), ApiError> {
         let world = self.push.0.ledger.world();
-        let token = Token { position: self.place, lineage: view.lineage };
+        let token = Token { position: self.place, lineage };
         let wrote = decide::delivered(self.reference, self.cursor.clone(), token, self.unwritten);
         if self.push.submit("subscription.delivered", wrote).await? {
             self.cursor = token.to_string().into();
