@@ -12,7 +12,7 @@
 
 use super::dispatch::{Caller, Noted};
 use super::http::respond;
-use super::open::OpenStream;
+use super::open::{End, OpenStream};
 use super::places::{Held, is_busy};
 use super::resources::session_in;
 use super::stream::Wait;
@@ -380,8 +380,9 @@ impl Stream {
             },
             Phase::Lives => Some(match self.lives().await {
                 Ok(bytes) => bytes,
-                Err(reason) => {
+                Err((end, reason)) => {
                     self.phase = Phase::Ended;
+                    self.open.ends(end);
                     let reason = serde_json::json!({ "reason": reason }).to_string();
                     message(Vec::new(), "end", "", reason.as_bytes()).into()
                 }
@@ -389,28 +390,30 @@ impl Stream {
         }
     }
 
-    /// The next events, or a heartbeat when there are none for a while; in error, why the stream ends.
-    async fn lives(&mut self) -> Result<Bytes, String> {
+    /// The next events, or a heartbeat when there are none for a while; in error, why the stream ends, in words too.
+    async fn lives(&mut self) -> Result<Bytes, (End, String)> {
         let heartbeat = Instant::now() + HEARTBEAT;
         loop {
             let place = &mut self.place;
             let over = place.wait.is_over();
-            let page = place.page(PAGE).await.map_err(|error| error.code.to_string())?;
+            let page = place.page(PAGE).await.map_err(|error| (End::Failure, error.code.to_string()))?;
             let Some(page) = page else {
-                return Err("SESSION_INVALID: the session ended, or the caller's rights changed".into());
+                let end = if place.gateway.still_valid(&place.caller).is_err() { End::Session } else { End::Rights };
+                return Err((end, "SESSION_INVALID: the session ended, or the caller's rights changed".into()));
             };
             self.open.reached(page.reached, page.events.len(), place.gateway.ledger.world().now());
             if !page.events.is_empty() {
                 return Ok(framed(&page.events));
             }
             if over {
-                return Err("the server stops, or the stream lived long enough: come back".into());
+                let end = if place.gateway.is_leaving() { End::Stop } else { End::Age };
+                return Err((end, "the server stops, or the stream lived long enough: come back".into()));
             }
             if Instant::now() >= heartbeat {
                 return Ok(Bytes::from(format!(": heartbeat\nid: {}\n\n", place.token())));
             }
             let more = place.wait.at_most(heartbeat).await;
-            more.map_err(|error| format!("{}: the session ended", error.code))?;
+            more.map_err(|error| (End::Session, format!("{}: the session ended", error.code)))?;
         }
     }
 }

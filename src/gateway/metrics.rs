@@ -4,7 +4,7 @@
 //! those that are furthest behind, and in sum for all.
 
 use super::Gateway;
-use super::open::OpenStreams;
+use super::open::{End, OpenStreams};
 use super::places::Places;
 use crate::model::subscription;
 use crate::views::{Object, View};
@@ -86,11 +86,16 @@ fn gauge(registry: &mut Registry, name: &str, help: &str, value: i64) {
 }
 
 #[derive(Clone, Hash, PartialEq, Eq, EncodeLabelSet, Debug)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Hash, PartialEq, Eq, EncodeLabelSet, Debug)]
 struct Listener {
     principal: String,
 }
 
-/// How far the streams of each principal are behind, for the principals that are furthest.
+/// How far the streams of each principal are behind, for the principals that are furthest; and why streams ended.
 fn streams(open: &OpenStreams, view: &View, registry: &mut Registry) {
     let mut behind: BTreeMap<Arc<str>, u64> = BTreeMap::new();
     for stream in open.all() {
@@ -105,6 +110,11 @@ fn streams(open: &OpenStreams, view: &View, registry: &mut Registry) {
     }
     let help = "Positions between a principal's slowest stream and the head of the log";
     registry.register("stream_lag", help, lag);
+    let ended = Family::<Reason, Counter>::default();
+    for why in End::ALL {
+        ended.get_or_create(&Reason { reason: why.name() }).inc_by(open.ended(why));
+    }
+    registry.register("streams_ended", "Event streams that ended, by the reason", ended);
 }
 
 #[derive(Clone, Hash, PartialEq, Eq, EncodeLabelSet, Debug)]

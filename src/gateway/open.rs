@@ -1,5 +1,6 @@
-//! The streams that are open: who listens, to what, and how far behind. For
-//! operators; a stream itself asks nobody.
+//! The streams that are open: who listens, to what, and how far behind; and
+//! why those ended that are not any more. For operators; a stream itself asks
+//! nobody.
 
 use super::dispatch::Caller;
 use crate::value::{Micros, Value};
@@ -15,6 +16,39 @@ pub struct OpenStreams(Arc<Mutex<Listed>>);
 struct Listed {
     next: u64,
     open: BTreeMap<u64, Arc<State>>,
+    ended: BTreeMap<End, u64>,
+}
+
+/// Why a stream ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum End {
+    /// The client went, or its connection broke.
+    Client,
+    /// The caller's session ended.
+    Session,
+    /// The caller's rights changed.
+    Rights,
+    /// The server stops.
+    Stop,
+    /// It lived as long as a stream may.
+    Age,
+    /// What comes next could not be read, or is not there any more.
+    Failure,
+}
+
+impl End {
+    pub const ALL: [End; 6] = [End::Client, End::Session, End::Rights, End::Stop, End::Age, End::Failure];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            End::Client => "client",
+            End::Session => "session",
+            End::Rights => "rights",
+            End::Stop => "stop",
+            End::Age => "age",
+            End::Failure => "failure",
+        }
+    }
 }
 
 /// One stream as others see it.
@@ -50,7 +84,12 @@ impl OpenStreams {
         let number = listed.next;
         listed.open.insert(number, state.clone());
         drop(listed);
-        OpenStream { streams: self.clone(), number, state }
+        OpenStream { streams: self.clone(), number, state, end: End::Client }
+    }
+
+    /// How many ended for that reason.
+    pub fn ended(&self, why: End) -> u64 {
+        self.lock().ended.get(&why).copied().unwrap_or_default()
     }
 
     /// Those that are open now, oldest first.
@@ -86,9 +125,15 @@ pub struct OpenStream {
     streams: OpenStreams,
     number: u64,
     state: Arc<State>,
+    end: End,
 }
 
 impl OpenStream {
+    /// The stream ends by itself; one that is dropped without was left by its client.
+    pub fn ends(&mut self, why: End) {
+        self.end = why;
+    }
+
     /// The stream has come to a position, and gave out so many events on the way.
     pub fn reached(&self, position: u64, events: usize, now: Micros) {
         self.state.position.store(position, Ordering::Relaxed);
@@ -101,6 +146,8 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.streams.lock().open.remove(&self.number);
+        let mut listed = self.streams.lock();
+        listed.open.remove(&self.number);
+        *listed.ended.entry(self.end).or_default() += 1;
     }
 }

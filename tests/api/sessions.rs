@@ -2,12 +2,15 @@
 
 use super::http::{fetch, get};
 use super::server::{PASSWORD, Server, reconcile};
-use super::subscriptions::{ask, messages};
+use super::subscriptions::{ask, limited, messages};
 use axum::body::Body;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use xenledger::auth::Peer;
-use xenledger::model::{VM, task};
+use xenledger::gateway::Gateway;
+use xenledger::gateway::open::End;
+use xenledger::model::{VM, task, user};
 
 /// Turns in which everybody who can wait has begun to.
 const TURNS: usize = 200;
@@ -229,12 +232,46 @@ async fn operators_see_who_listens_and_how_far_each_is_behind() {
     };
     let uuid = ask(&server, "subscription.get_uuid", &[own]).await;
     let line = |wanted: &str| page.lines().any(|line| line.starts_with(wanted));
+    assert!(line(&format!("xenledger_subscription_last_delivery_seconds{{subscription={uuid},")), "{page}");
     assert!(line("xenledger_stream_lag{principal=\"user/root\"} 0"), "{page}");
     assert!(line("xenledger_streams 1") && line("xenledger_subscriptions{state=\"active\"} 1"), "{page}");
     let mine = format!("xenledger_subscription_lag{{subscription={uuid},owner=\"user/root\",state=\"active\"}} 1");
     assert!(line(&mine), "{mine} in {page}");
     drop(stream);
     assert_eq!(ask(&server, "subscription.get_streams", &[]).await, json!([]));
+}
+
+#[tokio::test]
+async fn streams_that_ended_are_counted_by_the_reason() {
+    let server = Server::start().await;
+    let bob = limited(&server, "bob", "pool-operator", json!(["*"])).await;
+    let open = async |server: &Server, session: &str| {
+        let (status, mut body) = fetch(server, &format!("/events?token=now&session_id={session}"), &[]).await;
+        assert_eq!(status, 200);
+        let begun = http_body_util::BodyExt::frame(&mut body).await.expect("a frame").expect("read");
+        assert!(begun.into_data().expect("data").starts_with(b"retry: "));
+        body
+    };
+    let counted = || End::ALL.map(|end| server.gateway.counts.open.ended(end));
+    drop(open(&server, &server.session).await);
+    assert_eq!(counted(), [1, 0, 0, 0, 0, 0], "its client went");
+    let ends = async |mut body: Body| while messages(&mut body, 1).await.iter().all(|m| !m.contains("event: end")) {};
+    let session = login(&server).await;
+    let body = open(&server, &session).await;
+    server.call("session.logout", json!([session])).await.expect("logged out");
+    ends(body).await;
+    let body = open(&bob, &bob.session).await;
+    let whose = server.view().all::<user>().find(|user| &**user.get(user::short_name) == "bob").expect("bob").reference;
+    ask(&server, "user.set_reads", &[json!(whose.to_string()), json!(["VM"])]).await;
+    ends(body).await;
+    let stop = CancellationToken::new();
+    let stopping = server.with(Gateway { stop: stop.clone(), ..server.gateway.clone() });
+    let body = open(&stopping, &stopping.session).await;
+    stop.cancel();
+    ends(body).await;
+    assert_eq!(counted(), [1, 1, 1, 1, 0, 0], "client, session, rights, stop");
+    let (_, _, page) = exchange(&server, "GET", &format!("/metrics?session_id={}", server.session), "").await;
+    assert!(page.contains("\nxenledger_streams_ended_total{reason=\"rights\"} 1\n"), "{page}");
 }
 
 #[tokio::test]
