@@ -67,6 +67,8 @@ pub struct Published {
     pub before: Arc<View>,
     pub view: Arc<View>,
     pub events: Vec<(Arc<Event>, Vec<Effect>)>,
+    /// The size of its rows' payloads.
+    pub bytes: usize,
 }
 
 /// Called after the answers have left, once a batch, in order.
@@ -121,6 +123,8 @@ struct Batch {
     rows: Vec<Row>,
     vault: VaultChanges,
     events: Vec<(Arc<Event>, Vec<Effect>)>,
+    /// The size of the rows' payloads.
+    bytes: usize,
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     /// First answers of this batch by principal and request id.
     remembered: Vec<(AnswerKey, Answer)>,
@@ -267,6 +271,7 @@ impl<P: Port> Writer<P> {
             rows: Vec::with_capacity(submissions.len()),
             vault: VaultChanges::default(),
             events: Vec::with_capacity(submissions.len()),
+            bytes: 0,
             answers: Vec::with_capacity(submissions.len()),
             remembered: Vec::new(),
             refusals: VecDeque::new(),
@@ -360,6 +365,7 @@ impl<P: Port> Writer<P> {
         let row = Row::of(&event, &batch.working.hash);
         let effects = fold(&mut batch.working, &event);
         batch.working.hash = row.hash;
+        batch.bytes += row.payload.len();
         batch.rows.push(row);
         batch.events.push((Arc::new(event), effects));
     }
@@ -472,7 +478,8 @@ impl<P: Port> Writer<P> {
         for (sender, answer) in batch.answers {
             drop(sender.send(answer)); // whoever hung up loses the answer, not the change
         }
-        (self.publish)(Arc::new(Published { before, view: self.current.clone(), events: batch.events }));
+        let (view, events, bytes) = (self.current.clone(), batch.events, batch.bytes);
+        (self.publish)(Arc::new(Published { before, view, events, bytes }));
     }
 }
 

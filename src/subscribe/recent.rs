@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 
 /// Events kept, over all batches.
 const RECENT_MAX: usize = 10_000;
+/// Bytes of payload kept, over all batches: who is behind more than that is served from the log.
+const BYTES_MAX: usize = 16 << 20;
 /// Different wants for which one batch remembers what is told; more are worked out each time.
 const WANTS_MAX: usize = 64;
 
@@ -19,6 +21,7 @@ const WANTS_MAX: usize = 64;
 pub(super) struct Recent {
     batches: VecDeque<Arc<Kept>>,
     events: usize,
+    bytes: usize,
     /// Events at or below this position are not here.
     floor: u64,
     /// The position after the last batch.
@@ -60,11 +63,13 @@ impl Recent {
             return;
         }
         self.events += batch.events.len();
+        self.bytes += batch.bytes;
         self.batches.push_back(Arc::new(Kept { batch: batch.clone(), told: Mutex::default() }));
-        while self.events > RECENT_MAX
+        while (self.events > RECENT_MAX || self.bytes > BYTES_MAX)
             && let Some(oldest) = self.batches.pop_front()
         {
             self.events -= oldest.events.len();
+            self.bytes -= oldest.bytes;
             self.floor = oldest.view.position;
         }
     }
@@ -72,7 +77,7 @@ impl Recent {
     /// What was published up to there is not kept.
     pub fn skip_to(&mut self, position: u64) {
         self.batches.clear();
-        self.events = 0;
+        (self.events, self.bytes) = (0, 0);
         self.floor = position;
         self.reached = position;
     }

@@ -18,6 +18,7 @@ mod roles;
 mod scope;
 mod server;
 mod sessions;
+mod slow;
 mod streams;
 mod subscriptions;
 mod tasks;
