@@ -331,7 +331,11 @@ mod tests {
             ("PRAGMA busy_timeout = 0", "PRAGMA busy_timeout = 5000"),
         ] {
             let lock = refuse.contains("busy_timeout");
-            let held = if lock { Some(other.transaction_with_behavior(TransactionBehavior::Immediate).expect("the lock")) } else { None };
+            let held = if lock {
+                Some(other.transaction_with_behavior(TransactionBehavior::Immediate).expect("the lock"))
+            } else {
+                None
+            };
             log.connection.as_ref().expect("connected").execute_batch(refuse).expect(refuse);
             for vault in [VaultChanges::default(), VaultChanges { put: vec![], erase: vec![Ref([1; 16])] }] {
                 let appended = log.append(term, 0, batch(term, &head, 100_000), vault).await;
@@ -351,7 +355,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut log = SqliteLog::open(folder.path()).await.expect("a new log");
         let (term, head) = log.open().await.expect("open");
-        let failing = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None);
+        let failing =
+            rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None);
         assert!(matches!(classify(failing), Appended::Unknown(_)));
         log.unsettled = true;
         let refused = log.append(term, 0, batch(term, &head, 1), VaultChanges::default()).await;
