@@ -11,10 +11,10 @@ use crate::driver::Driver;
 use crate::driver::sim::{self, Sim};
 use crate::driver::xen::{self, Xen};
 use crate::event::Kind;
-use crate::gateway::Gateway;
 use crate::gateway::identity::Identity;
 use crate::gateway::listen::{Connections, Endpoint, Listener};
 use crate::gateway::local::Wish;
+use crate::gateway::{Gateway, Parts};
 use crate::log::Port;
 use crate::log::archive::keeper::Keeper;
 use crate::log::notary::{self, Notary};
@@ -157,7 +157,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
     let identity = Arc::new(Identity::open(&args.data, &world)?);
     let (wishes, wished) = watch::channel(None);
-    let gateway = Gateway {
+    let gateway = Gateway::new(Parts {
         ledger,
         subscribers,
         accounts,
@@ -173,7 +173,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         counts: Default::default(),
         read_only: false,
         stop: stop.clone(),
-    };
+    });
     let connections = listen(&args, gateway, &stop).await?;
     note_certificate(&closing, &identity).await?;
     if !new {

@@ -10,8 +10,8 @@ use super::serve::{ServeArgs, listen, stopped};
 use crate::auth::Accounts;
 use crate::auth::token::Tokens;
 use crate::driver::absent::Absent;
-use crate::gateway::Gateway;
 use crate::gateway::identity::Identity;
+use crate::gateway::{Gateway, Parts};
 use crate::log::memory::MemoryLog;
 use crate::log::signed::{self, Signer};
 use crate::log::sqlite::LogReader;
@@ -56,7 +56,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     // Nothing is pushed from the past: it is never run.
     let post = Post::new(Allowed::default());
     let push = Push::new(ledger.clone(), subscribers.clone(), feed.clone(), reader.clone(), post, stop.clone());
-    let gateway = Gateway {
+    let gateway = Gateway::new(Parts {
         accounts: Accounts::new(ledger.clone(), reader.clone()),
         ledger,
         subscribers,
@@ -72,7 +72,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         counts: Default::default(),
         read_only: true,
         stop: stop.clone(),
-    };
+    });
     let _connections = listen(args, gateway, &stop).await?;
     stopped().await?;
     stop.cancel();

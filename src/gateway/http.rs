@@ -1,8 +1,8 @@
 //! HTTP: calls over XML-RPC and JSON-RPC. What is beside them is in
 //! [`super::resources`].
 
+use super::dispatch;
 pub(super) use super::dispatch::Noted;
-use super::dispatch::Request;
 use super::places::{RETRY_AFTER, is_busy};
 use super::{Gateway, Peer};
 use crate::error::ApiError;
@@ -11,8 +11,8 @@ use crate::value::Encode;
 use crate::wire::{self, Render, Reply, jsonrpc, xmlrpc};
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::extract::{FromRequest, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -52,20 +52,30 @@ pub fn router(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
-async fn xml_rpc(
-    State(gateway): State<Gateway>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response<Body> {
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err(status) => return refuse(status),
-    };
-    let (id, notify) = (request_id(&headers), notify(&headers));
+/// A call's bytes, and what its headers say.
+struct Posted {
+    body: Bytes,
+    peer: Peer,
+    id: Arc<str>,
+    notify: Option<String>,
+}
+
+impl<S: Sync> FromRequest<S> for Posted {
+    type Rejection = Response<Body>;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Posted, Response<Body>> {
+        let (head, body) = request.into_parts();
+        let (id, notify) = (request_id(&head.headers), notify(&head.headers));
+        let peer = head.extensions.get::<Peer>().cloned().expect("BUG: a connection says who its peer is");
+        let body = read(body).await.map_err(refuse)?;
+        Ok(Posted { body, peer, id, notify })
+    }
+}
+
+async fn xml_rpc(State(gateway): State<Gateway>, posted: Posted) -> Response<Body> {
+    let Posted { body, peer, id, notify } = posted;
     let parsed = xmlrpc::parse(&body);
-    // They hold the connection's buffer, and the call may wait for long.
-    drop((headers, body));
+    drop(body); // it holds the connection's buffer, and the call may wait for long
     let mut out = Vec::new();
     let mut noted = Noted::default();
     match parsed {
@@ -75,20 +85,10 @@ async fn xml_rpc(
     respond("text/xml", out, noted)
 }
 
-async fn json_rpc(
-    State(gateway): State<Gateway>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response<Body> {
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err(status) => return refuse(status),
-    };
-    let (id, notify) = (request_id(&headers), notify(&headers));
+async fn json_rpc(State(gateway): State<Gateway>, posted: Posted) -> Response<Body> {
+    let Posted { body, peer, id, notify } = posted;
     let parsed = jsonrpc::parse(&body);
-    // They hold the connection's buffer, and the call may wait for long.
-    drop((headers, body));
+    drop(body); // as above
     let mut out = Vec::new();
     let mut noted = Noted::default();
     match parsed {
@@ -135,7 +135,7 @@ struct Asked {
 async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, asked: Asked, noted: &mut Noted, out: &mut Vec<u8>) {
     let wire::Call { method, params, reply } = asked.call;
     let background = method.starts_with("Async.");
-    let request = Request { method, params, peer, id };
+    let request = dispatch::Request { method, params, peer, id };
     let served = match asked.notify.filter(|_| background) {
         Some(subscription) => Box::pin(gateway.serve_notified(request, &subscription, noted)).await,
         None => gateway.serve(request, noted).await,

@@ -45,12 +45,31 @@ use crate::subscribe::Subscribers;
 use crate::subscribe::feed::Feed;
 use crate::subscribe::push::Push;
 use crate::views::past::Past;
+use std::ops::Deref;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Everything a call is served with. Cheap to clone.
+/// See the module. Each request has a clone, so a clone is one count.
 #[derive(Clone)]
-pub struct Gateway {
+pub struct Gateway(Arc<Parts>);
+
+impl Gateway {
+    pub fn new(parts: Parts) -> Gateway {
+        Gateway(Arc::new(parts))
+    }
+}
+
+impl Deref for Gateway {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Everything a call is served with.
+#[derive(Clone)]
+pub struct Parts {
     pub ledger: Ledger,
     pub subscribers: Subscribers,
     pub accounts: Arc<Accounts>,

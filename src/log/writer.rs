@@ -188,7 +188,7 @@ impl<P: Port> Writer<P> {
                 () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => false,
             };
             let (mut now, mut archiving) = (Vec::new(), Vec::new());
-            for job in if came { self.gather() } else { Vec::new() } {
+            for job in if came { self.gather().await } else { Vec::new() } {
                 match job {
                     Job::Command(submission) if submission.rides => self.riding.push(submission),
                     Job::Command(submission) => now.push(submission),
@@ -253,10 +253,11 @@ impl<P: Port> Writer<P> {
 
     /// What is decided on next. Lets callers that are ready to send do so: each one that joins saves a sync. Nobody
     /// waits for time to pass.
-    fn gather(&mut self) -> Vec<Job> {
+    async fn gather(&mut self) -> Vec<Job> {
         const TURNS: usize = 3;
         for _ in 0..TURNS {
             std::thread::yield_now();
+            tokio::task::yield_now().await; // for a runtime that has one thread for all
             if self.jobs.waiting() >= BATCH_MAX {
                 break;
             }

@@ -3,7 +3,7 @@
 use super::server::Server;
 use serde_json::Value as Json;
 use xenledger::auth::Peer;
-use xenledger::gateway::Gateway;
+use xenledger::gateway::{Gateway, Parts};
 use xenledger::subscribe::Subscribers;
 use xenledger::subscribe::feed::Feed;
 
@@ -53,5 +53,5 @@ pub fn forgetful(server: &Server) -> Server {
     let subscribers = Subscribers::default();
     subscribers.begin_at(u64::MAX);
     let feed = Feed::new(server.gateway.ledger.clone(), subscribers, server.log.another());
-    server.with(Gateway { feed, ..server.gateway.clone() })
+    server.with(Gateway::new(Parts { feed, ..Parts::clone(&server.gateway) }))
 }

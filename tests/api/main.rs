@@ -30,8 +30,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use xenledger::command::refused::works;
-use xenledger::gateway::Gateway;
 use xenledger::gateway::gone::Served;
+use xenledger::gateway::{Gateway, Parts};
 use xenledger::model::{Lifecycle, MODEL};
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_call_that_is_left_takes_no_events() {
     tasks.close();
     tasks.wait().await;
     let stop = CancellationToken::new();
-    let stopping = server.with(Gateway { stop: stop.clone(), ..server.gateway.clone() });
+    let stopping = server.with(Gateway::new(Parts { stop: stop.clone(), ..Parts::clone(&server.gateway) }));
     create("behind the server's stop").await.expect("created");
     stop.cancel();
     assert_eq!(stopping.call("event.next", json!([session])).await, Ok(json!([])), "the server stops");

@@ -11,10 +11,10 @@ use xenledger::command::{Command, Own, Principal};
 use xenledger::driver::sim::{Options, Sim};
 use xenledger::error::ApiError;
 use xenledger::event::Kind;
-use xenledger::gateway::Gateway;
 use xenledger::gateway::answer::Answer;
 use xenledger::gateway::dispatch::{Noted, Request};
 use xenledger::gateway::identity::Identity;
+use xenledger::gateway::{Gateway, Parts};
 use xenledger::log::memory::MemoryLog;
 use xenledger::log::vault::{Reading, Secrets};
 use xenledger::log::writer::{Ledger, Writer};
@@ -99,7 +99,7 @@ impl Server {
         let accounts = Accounts::new(ledger.clone(), Vault(tokio::sync::Mutex::new(port)));
         let tokens = Arc::new(xenledger::auth::token::Tokens::new(b"a key for tests, of thirty-two b."));
         let folder = tempfile::tempdir().expect("a folder");
-        let gateway = Gateway {
+        let gateway = Gateway::new(Parts {
             ledger,
             subscribers,
             accounts,
@@ -115,7 +115,7 @@ impl Server {
             counts: Default::default(),
             read_only: false,
             stop: Default::default(),
-        };
+        });
         if reconciled {
             reconcile(&gateway);
         }

@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use xenledger::auth::Peer;
-use xenledger::gateway::Gateway;
 use xenledger::gateway::open::End;
+use xenledger::gateway::{Gateway, Parts};
 use xenledger::model::{VM, task, user};
 
 /// Turns in which everybody who can wait has begun to.
@@ -265,7 +265,7 @@ async fn streams_that_ended_are_counted_by_the_reason() {
     ask(&server, "user.set_reads", &[json!(whose.to_string()), json!(["VM"])]).await;
     ends(body).await;
     let stop = CancellationToken::new();
-    let stopping = server.with(Gateway { stop: stop.clone(), ..server.gateway.clone() });
+    let stopping = server.with(Gateway::new(Parts { stop: stop.clone(), ..Parts::clone(&server.gateway) }));
     let body = open(&stopping, &stopping.session).await;
     stop.cancel();
     ends(body).await;
