@@ -21,6 +21,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod token_key;
 
 pub use crate::command::Principal;
 pub use accounts::{Accounts, Peer};

@@ -4,7 +4,8 @@
 //! A token names its user and the password's seal at the time: a changed
 //! password, or a user that is gone, ends every token issued before.
 //!
-//! The algorithm is this module's to say, never the token's.
+//! The algorithm is this module's to say, never the token's. Where the key comes
+//! from is `token_key`'s.
 
 use super::sessions::principal;
 use super::{Principal, signature};
@@ -12,13 +13,10 @@ use crate::error::{ApiError, codes};
 use crate::model::user;
 use crate::value::{Micros, Ref};
 use crate::views::{Object, View};
-use crate::world::World;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::path::Path;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// How long a token lives at most, in seconds: 12 hours.
 pub const LIFETIME_MAX: i64 = 12 * 3600;
@@ -26,8 +24,6 @@ pub const LIFETIME_MAX: i64 = 12 * 3600;
 const SKEW_MAX: i64 = 60;
 /// The longest token that is looked at, in bytes.
 const LENGTH_MAX: usize = 2048;
-/// The key's length, in bytes: that of the hash.
-const KEY_LENGTH: usize = 32;
 const ALGORITHM: Algorithm = Algorithm::HS256;
 const ISSUER: &str = "xenledger";
 
@@ -44,7 +40,7 @@ struct Claims {
     pwd: String,
 }
 
-/// Issues tokens and checks them. The key never leaves the data folder.
+/// Issues tokens and checks them, with one key.
 pub struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -54,19 +50,6 @@ impl Tokens {
     pub fn new(key: &[u8]) -> Tokens {
         signature::provide();
         Tokens { encoding: EncodingKey::from_secret(key), decoding: DecodingKey::from_secret(key) }
-    }
-
-    /// The key in that file; a new one where there is none.
-    pub fn open(file: &Path, world: &World) -> std::io::Result<Tokens> {
-        if let Ok(key) = std::fs::read(file).map(Zeroizing::new)
-            && key.len() == KEY_LENGTH
-        {
-            return Ok(Tokens::new(&key));
-        }
-        let mut key = Zeroizing::new([0; KEY_LENGTH]);
-        world.fill(&mut *key);
-        write_private(file, &*key)?;
-        Ok(Tokens::new(&*key))
     }
 
     /// A token for a user, for `seconds` or as long as tokens live.
@@ -115,28 +98,17 @@ fn password_mark(whose: &Object) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn write_private(file: &Path, key: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let beside = file.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    let mut written = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    written.write_all(key)?;
-    written.sync_all()?;
-    std::fs::rename(&beside, file)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::command::draft::{Draft, Fields};
     use serde_json::{Value as Json, json};
 
-    const NOW: Micros = 1_800_000_000_000_000;
+    pub const NOW: Micros = 1_800_000_000_000_000;
     const SECOND: Micros = 1_000_000;
 
     /// A view with one user, whose password has that seal.
-    fn view_of(seal: &str) -> (View, Arc<Object>) {
+    pub fn view_of(seal: &str) -> (View, Arc<Object>) {
         let principal = Principal::server("test");
         let base = View::default();
         let mut draft = Draft::new(&base, &principal, NOW, [1; 32]);
@@ -209,17 +181,5 @@ mod tests {
         refused(&format!("{good}x"), "something behind it");
         refused("", "nothing");
         refused(&"x".repeat(LENGTH_MAX + 1), "too long");
-    }
-
-    #[test]
-    fn the_key_is_made_once_and_is_private() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("token.key");
-        let (world, (view, whose)) = (World::simulated(NOW, 1), view_of("a"));
-        let token = Tokens::open(&file, &world).expect("made").issue(&whose, 60, NOW);
-        assert!(Tokens::open(&file, &world).expect("read").authenticate(&view, &token, NOW).is_ok());
-        let mode = std::fs::metadata(&file).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -2,7 +2,7 @@
 //! stops them in the opposite one.
 
 use super::archive::ArchivingArgs;
-use crate::auth::token::Tokens;
+use crate::auth::token_key::TokenKey;
 use crate::auth::{Accounts, password};
 use crate::command::bootstrap::{self, HostFacts, Storage};
 use crate::command::host::{certificates, power};
@@ -154,7 +154,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tokio::spawn(keeper.run(stop.clone()));
     let closing = ledger.clone();
     let signer = notary(&args, &ledger, &stop)?;
-    let tokens = Arc::new(Tokens::open(&args.data.join("token-key"), &world)?);
+    let token_key = Arc::new(TokenKey::open(&args.data, &world)?);
     let identity = Arc::new(Identity::open(&args.data, &world)?);
     let (wishes, wished) = watch::channel(None);
     let gateway = Gateway::new(Parts {
@@ -162,7 +162,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         subscribers,
         accounts,
         registrations: Arc::default(),
-        tokens,
+        token_key,
         past: Past::new(reader),
         signer,
         driver,

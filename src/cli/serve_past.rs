@@ -8,7 +8,7 @@
 
 use super::serve::{ServeArgs, listen, stopped};
 use crate::auth::Accounts;
-use crate::auth::token::Tokens;
+use crate::auth::token_key::TokenKey;
 use crate::driver::absent::Absent;
 use crate::gateway::identity::Identity;
 use crate::gateway::{Gateway, Parts};
@@ -61,7 +61,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         ledger,
         subscribers,
         registrations: Arc::default(),
-        tokens: Arc::new(Tokens::open(&args.data.join("token-key"), &world)?),
+        token_key: Arc::new(TokenKey::open(&args.data, &world)?),
         past: Past::new(reader),
         signer: Arc::new(Signer::open(&args.data.join(signed::KEY_FILE), &world)?),
         driver: Arc::new(Absent),

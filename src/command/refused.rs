@@ -16,7 +16,7 @@ pub struct Refused {
 pub const REFUSED: &[Refused] = &[
     Refused {
         why: "one server has one pool, and the pool one coordinator",
-        messages: &["pool.rotate_secret", "pool.sync_trusted_certificates_from"],
+        messages: &["pool.sync_trusted_certificates_from"],
     },
     Refused {
         why: "high availability and its redo log need shared storage; every event is durable without",
@@ -139,6 +139,7 @@ pub const GATEWAY: &[&str] = &[
     "host.emergency_reset_server_certificate",
     "host.restart_agent",
     "host.shutdown_agent",
+    "pool.rotate_secret",
     "subscription.get_streams",
     "subscription.poll",
     "subscription.test",

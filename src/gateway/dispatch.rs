@@ -174,7 +174,9 @@ impl Gateway {
                 self.accounts.set_password(&caller.principal, whose, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));
             }
-            ClassId::host if local::SERVED.contains(&message.full_name) => return self.local(call, &caller).await,
+            ClassId::host | ClassId::pool if local::SERVED.contains(&message.full_name) => {
+                return self.local(call, &caller).await;
+            }
             _ => {}
         }
         let accepted = self.submit(Intent::Call(call), &caller).await?;

@@ -146,6 +146,8 @@ struct Rights {
     reads: Option<Value>,
     superuser: bool,
     session: bool,
+    /// How often the key of bearer tokens was replaced, for who may have come with one.
+    key: u64,
 }
 
 impl Rights {
@@ -159,6 +161,7 @@ impl Rights {
             reads: field(user::reads.index),
             superuser: whose.is_some_and(|whose| whose.get(user::is_local_superuser)),
             session: key.is_null() || view.find::<session>(key).is_some(),
+            key: if key.is_null() { gateway.token_key.replaced() } else { 0 },
         }
     }
 }

@@ -1,5 +1,5 @@
-//! This very server: the logs, the certificate and the process, which are in
-//! no view. What of it clients should know of is told to the writer afterwards.
+//! This very server: the logs, the certificate, the key of bearer tokens and the
+//! process, which are in no view. What of it clients should know of is told to the writer afterwards.
 
 use super::Gateway;
 use super::answer::Answer;
@@ -36,9 +36,10 @@ const RESET: &str = "host.reset_server_certificate";
 const EMERGENCY_RESET: &str = "host.emergency_reset_server_certificate";
 const RESTART_AGENT: &str = "host.restart_agent";
 const SHUTDOWN_AGENT: &str = "host.shutdown_agent";
+const ROTATE_SECRET: &str = "pool.rotate_secret";
 
 /// The messages that are served here.
-pub const SERVED: [&str; 11] = [
+pub const SERVED: [&str; 12] = [
     DMESG,
     DMESG_CLEAR,
     GET_LOG,
@@ -50,6 +51,7 @@ pub const SERVED: [&str; 11] = [
     EMERGENCY_RESET,
     RESTART_AGENT,
     SHUTDOWN_AGENT,
+    ROTATE_SECRET,
 ];
 
 /// Those of them that change nothing.
@@ -66,6 +68,7 @@ impl Gateway {
             GET_CAPABILITIES => report::capabilities(),
             GET_CERTIFICATE => self.certificate()?,
             RESTART_AGENT => return self.wish(Wish::Restart, call, caller).await,
+            ROTATE_SECRET => return self.rotate_secret(call, caller).await,
             SHUTDOWN_AGENT => return self.wish(Wish::Stop, call, caller).await,
             _ => return self.change_certificate(here, call, caller).await,
         };
@@ -106,6 +109,17 @@ impl Gateway {
             replaced.await.map_err(|_| codes::INTERNAL_ERROR("the server's certificate could not be replaced"))??;
         let told: Own = Box::new(move |draft| certificates::note_own(draft, here, &pem));
         self.note(call, Value::Void, caller, told).await
+    }
+
+    /// Replaces the key of bearer tokens, then tells of it: that there is a new one, and nothing of it.
+    async fn rotate_secret(&self, call: Call, caller: &Caller) -> Result<Answer, ApiError> {
+        let key = self.token_key.clone();
+        let replaced = tokio::task::spawn_blocking(move || key.replace()).await.map_err(std::io::Error::other);
+        replaced.flatten().map_err(|error| {
+            tracing::error!(%error, "the key of bearer tokens could not be replaced");
+            codes::INTERNAL_ERROR("the key of bearer tokens could not be replaced")
+        })?;
+        self.note(call, Value::Void, caller, Box::new(|_| Ok(Value::Void))).await
     }
 
     /// The answer leaves before the process ends: connections are drained.

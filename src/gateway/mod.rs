@@ -37,7 +37,7 @@ pub mod waits;
 
 use crate::auth::Accounts;
 pub use crate::auth::Peer;
-use crate::auth::token::Tokens;
+use crate::auth::token_key::TokenKey;
 use crate::driver::Driver;
 use crate::log::signed::Signer;
 use crate::log::writer::Ledger;
@@ -74,7 +74,8 @@ pub struct Parts {
     pub subscribers: Subscribers,
     pub accounts: Arc<Accounts>,
     pub registrations: Arc<registered::Registrations>,
-    pub tokens: Arc<Tokens>,
+    /// Signs bearer tokens.
+    pub token_key: Arc<TokenKey>,
     /// The log, to look back into.
     pub past: Arc<Past>,
     /// Signs the log's head.

@@ -72,7 +72,7 @@ async fn token(
     let view = gateway.ledger.view();
     let Some(whose) = view.find::<user>(caller.user) else { return unauthorized() };
     let seconds = crate::auth::token::LIFETIME_MAX;
-    let token = gateway.tokens.issue(whose, seconds, gateway.ledger.world().now());
+    let token = gateway.token_key.tokens().issue(whose, seconds, gateway.ledger.world().now());
     let answer = serde_json::json!({ "token": token, "token_type": "Bearer", "expires_in": seconds });
     respond("application/json", answer.to_string().into_bytes(), Noted::default())
 }
@@ -110,7 +110,7 @@ impl Gateway {
         let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, credentials) = authorization.split_once(' ')?;
         if scheme.eq_ignore_ascii_case("bearer") {
-            return self.tokens.authenticate(&view, credentials.trim(), now).ok();
+            return self.token_key.tokens().authenticate(&view, credentials.trim(), now).ok();
         }
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;

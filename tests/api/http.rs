@@ -26,7 +26,8 @@ pub async fn post(server: &Server, call: &Json, headers: &[(&str, &str)]) -> Jso
     serde_json::from_slice(&body).expect("JSON")
 }
 
-async fn send(
+/// Any request, made ready as far as its method and its path.
+pub async fn send(
     server: &Server,
     mut request: axum::http::request::Builder,
     headers: &[(&str, &str)],

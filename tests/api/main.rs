@@ -22,6 +22,7 @@ mod slow;
 mod streams;
 mod subscriptions;
 mod tasks;
+mod tokens;
 
 use serde_json::{Value as Json, json};
 use server::Server;

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use xenledger::auth::token_key::TokenKey;
 use xenledger::auth::{Accounts, Peer, password};
 use xenledger::command::bootstrap::{self, HostFacts};
 use xenledger::command::{Command, Own, Principal};
@@ -46,8 +47,8 @@ const SPEED: f64 = 50.0;
 
 pub struct Server {
     pub gateway: Gateway,
-    /// Where the server's certificate is.
-    _folder: Arc<tempfile::TempDir>,
+    /// Where the server's certificate and keys are.
+    pub folder: Arc<tempfile::TempDir>,
     pub session: String,
     pub log: MemoryLog,
     /// Whether operations are carried out, and time goes by while a call waits.
@@ -97,14 +98,13 @@ impl Server {
         let push = Push::new(ledger.clone(), told, feed.clone(), secrets, post, Default::default());
         tokio::spawn(push.clone().run());
         let accounts = Accounts::new(ledger.clone(), Vault(tokio::sync::Mutex::new(port)));
-        let tokens = Arc::new(xenledger::auth::token::Tokens::new(b"a key for tests, of thirty-two b."));
         let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway::new(Parts {
             ledger,
             subscribers,
             accounts,
             registrations: Arc::default(),
-            tokens,
+            token_key: Arc::new(TokenKey::open(folder.path(), &world).expect("a folder")),
             past,
             signer: Arc::new(xenledger::log::signed::Signer::of(&[7; 32])),
             identity: Arc::new(Identity::open(folder.path(), &world).expect("a folder")),
@@ -119,7 +119,7 @@ impl Server {
         if reconciled {
             reconcile(&gateway);
         }
-        let mut server = Server { gateway, _folder: Arc::new(folder), session: String::new(), log, reconciled };
+        let mut server = Server { gateway, folder: Arc::new(folder), session: String::new(), log, reconciled };
         server.login().await;
         server
     }
@@ -128,7 +128,7 @@ impl Server {
     pub fn with(&self, gateway: Gateway) -> Server {
         Server {
             gateway,
-            _folder: self._folder.clone(),
+            folder: self.folder.clone(),
             session: self.session.clone(),
             log: self.log.another(),
             reconciled: self.reconciled,

@@ -228,7 +228,7 @@ class! {
         fn add_repository(self: Ref<pool>, value: Ref<Repository>) -> Void as pool_operator_or_cert ![VALUE_NOT_SUPPORTED], task;
         /// Choose the package repositories; an empty set for none.
         fn set_repositories(self: Ref<pool>, value: Set<Ref<Repository>>) -> Void as pool_operator_or_cert ![VALUE_NOT_SUPPORTED], task;
-        /// Replace the secret that hosts of the pool share.
+        /// Replace the key that bearer tokens are signed with: those from before are refused, and streams that they opened end.
         fn rotate_secret() -> Void as pool_admin ![INTERNAL_ERROR, HOST_IS_SLAVE, CANNOT_CONTACT_HOST, HA_IS_ENABLED, NOT_SUPPORTED_DURING_UPGRADE], task;
         /// Remove one setting for the agents inside machines.
         fn remove_from_guest_agent_config(self: Ref<pool>, key: String) -> Void as pool_admin, task;
