@@ -12,7 +12,7 @@ use crate::driver::sim::{self, Sim};
 use crate::driver::xen::{self, Xen};
 use crate::event::Kind;
 use crate::gateway::identity::Identity;
-use crate::gateway::listen::{Connections, Endpoint, Listener};
+use crate::gateway::listen::{Connections, DRAIN_WAIT, Endpoint, Listener};
 use crate::gateway::local::Wish;
 use crate::gateway::{Gateway, Parts};
 use crate::log::Port;
@@ -40,9 +40,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
-
-/// How long connections may take to end when the server stops.
-const DRAIN_WAIT: Duration = Duration::from_secs(5);
 
 /// Options of `serve`. With none of them: `./xenledger-data`, 127.0.0.1:8080, the simulated hypervisor.
 #[derive(clap::Args, Debug)]
@@ -172,6 +169,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         push,
         counts: Default::default(),
         read_only: false,
+        socket: args.unix.is_some(),
         stop: stop.clone(),
     });
     let connections = listen(&args, gateway, &stop).await?;
@@ -297,13 +295,15 @@ async fn own(ledger: &Ledger, message: &'static str, decide: crate::command::Own
     Ok(())
 }
 
-/// Binds everything, then says so, then serves.
+/// Binds everything, then says so, then serves. Without management the network is left alone until it is back.
 pub(super) async fn listen(
     args: &ServeArgs,
     gateway: Gateway,
     stop: &CancellationToken,
 ) -> anyhow::Result<Connections> {
     let identity = gateway.identity.clone();
+    let managed = gateway.is_managed();
+    anyhow::ensure!(managed || args.unix.is_some(), "management is disabled: start with --unix, to enable it there");
     let connections = Connections::new(gateway, stop.clone());
     let mut endpoints: Vec<Endpoint> = args.listen.iter().copied().map(Endpoint::Tcp).collect();
     for address in &args.listen_tls {
@@ -315,10 +315,13 @@ pub(super) async fn listen(
     }
     let mut listeners = Vec::new();
     for endpoint in endpoints {
-        listeners.push(Listener::bind(endpoint).await?);
+        listeners.push(match managed || endpoint.is_local() {
+            true => (Listener::open(endpoint).await?, "listening on"),
+            false => (Listener::closed(endpoint), "management is disabled: not listening on"),
+        });
     }
-    for listener in listeners {
-        println!("listening on {}", listener.name);
+    for (listener, said) in listeners {
+        println!("{said} {}", listener.name());
         tokio::spawn(listener.serve(connections.clone()));
     }
     Ok(connections)

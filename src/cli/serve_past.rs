@@ -71,6 +71,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         push,
         counts: Default::default(),
         read_only: true,
+        socket: args.unix.is_some(),
         stop: stop.clone(),
     });
     let _connections = listen(args, gateway, &stop).await?;

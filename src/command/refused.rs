@@ -62,10 +62,6 @@ pub const REFUSED: &[Refused] = &[
     },
     Refused { why: "there are no licences", messages: &["host.license_add", "host.license_remove"] },
     Refused {
-        why: "where the server listens is said when it starts: no call could bring back what this one took away",
-        messages: &["host.management_disable"],
-    },
-    Refused {
         why: "the vendor's server for reports and dumps would have to take them",
         messages: &["host.bugreport_upload", "host_crashdump.upload"],
     },
@@ -139,6 +135,7 @@ pub const GATEWAY: &[&str] = &[
     "host.emergency_reset_server_certificate",
     "host.restart_agent",
     "host.shutdown_agent",
+    "host.management_disable",
     "pool.rotate_secret",
     "subscription.get_streams",
     "subscription.poll",

@@ -1,5 +1,11 @@
 //! Listeners: TCP, TLS, a Unix socket. Each connection says who its peer is;
 //! everything behind is the same.
+//!
+//! ```text
+//!   open ── management is disabled ─▶ closed, its connections end
+//!    ▲                                   │
+//!    └──── management is back ───────────┘      a Unix socket is always open
+//! ```
 
 use super::gone::Served;
 use super::identity::Identity;
@@ -13,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +34,10 @@ use tower::ServiceExt;
 
 /// How long a request's head may take to arrive, also while a connection is idle.
 const HEAD_WAIT: Duration = Duration::from_secs(300);
+/// How long what is being answered may take once its connection is to end.
+pub const DRAIN_WAIT: Duration = Duration::from_secs(5);
+/// How long until an address that somebody else has taken is tried again.
+const REOPEN_WAIT: Duration = Duration::from_secs(1);
 /// How long a TLS handshake may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// File descriptors left for everything that is not a connection.
@@ -42,17 +53,34 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+impl Endpoint {
+    /// Whether it is there without management.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Endpoint::Unix(_))
+    }
+}
+
+/// As clients name it: `http://127.0.0.1:8080`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp(address) => write!(f, "http://{address}"),
+            Endpoint::Tls(address, _) => write!(f, "https://{address}"),
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 enum Bound {
     Tcp(TcpListener),
     Tls(TcpListener, Arc<Identity>),
     Unix(UnixListener),
 }
 
-/// A bound endpoint.
+/// An endpoint, and what accepts there while it is open.
 pub struct Listener {
-    bound: Bound,
-    /// How the line that says so names it: `http://127.0.0.1:8080`.
-    pub name: String,
+    endpoint: Endpoint,
+    bound: Option<Bound>,
 }
 
 /// What all connections share.
@@ -83,38 +111,98 @@ impl Connections {
 }
 
 impl Listener {
-    pub async fn bind(endpoint: Endpoint) -> anyhow::Result<Listener> {
-        match endpoint {
-            Endpoint::Tcp(address) => {
-                let listener =
-                    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-                let name = format!("http://{}", listener.local_addr()?);
-                Ok(Listener { bound: Bound::Tcp(listener), name })
+    /// Opens it.
+    pub async fn open(endpoint: Endpoint) -> anyhow::Result<Listener> {
+        let (endpoint, bound) = bind(endpoint).await?;
+        Ok(Listener { endpoint, bound: Some(bound) })
+    }
+
+    /// One that is not open yet.
+    pub fn closed(endpoint: Endpoint) -> Listener {
+        Listener { endpoint, bound: None }
+    }
+
+    /// How the line that says so names it: `http://127.0.0.1:8080`.
+    pub fn name(&self) -> String {
+        self.endpoint.to_string()
+    }
+
+    /// Accepts until stopped; on the network, while there is management.
+    pub async fn serve(self, connections: Connections) {
+        let stop = connections.stop.clone();
+        match self {
+            Listener { endpoint: endpoint @ Endpoint::Unix(_), bound: Some(bound) } => {
+                stop.run_until_cancelled(bound.accept(&endpoint, &connections)).await;
             }
-            Endpoint::Tls(address, identity) => {
-                identity.config().context("the server's certificate")?;
-                let listener =
-                    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-                let name = format!("https://{}", listener.local_addr()?);
-                Ok(Listener { bound: Bound::Tls(listener, identity), name })
-            }
-            Endpoint::Unix(path) => {
-                let listener = bind_unix(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
-                Ok(Listener { bound: Bound::Unix(listener), name: format!("unix:{}", path.display()) })
+            network => {
+                stop.run_until_cancelled(network.open_and_close(&connections)).await;
             }
         }
     }
 
-    /// Accepts until stopped.
-    pub async fn serve(self, connections: Connections) {
+    async fn open_and_close(mut self, connections: &Connections) {
+        let gateway = &connections.gateway;
         loop {
-            let accepted = tokio::select! {
-                () = connections.stop.cancelled() => return,
-                accepted = self.accept_one(&connections) => accepted,
+            gateway.until_managed(true).await;
+            let bound = match self.bound.take() {
+                Some(bound) => bound,
+                None => bound_again(&mut self.endpoint).await,
             };
-            if let Err(error) = accepted {
+            let open = Connections { stop: connections.stop.child_token(), ..connections.clone() };
+            tokio::select! {
+                () = bound.accept(&self.endpoint, &open) => {}
+                () = gateway.until_managed(false) => {}
+            }
+            // Whoever sees his connection end finds nothing to connect to.
+            drop(bound);
+            open.stop.cancel();
+            tracing::info!(listener = %self.endpoint, "closed: management is disabled");
+        }
+    }
+}
+
+/// Takes the address; it comes back with the port that was free, where none was asked for.
+async fn bind(endpoint: Endpoint) -> anyhow::Result<(Endpoint, Bound)> {
+    let cannot = format!("cannot listen on {endpoint}");
+    match endpoint {
+        Endpoint::Tcp(address) => {
+            let listener = TcpListener::bind(address).await.context(cannot)?;
+            Ok((Endpoint::Tcp(listener.local_addr()?), Bound::Tcp(listener)))
+        }
+        Endpoint::Tls(address, identity) => {
+            identity.config().context("the server's certificate")?;
+            let listener = TcpListener::bind(address).await.context(cannot)?;
+            Ok((Endpoint::Tls(listener.local_addr()?, identity.clone()), Bound::Tls(listener, identity)))
+        }
+        Endpoint::Unix(path) => {
+            let listener = bind_unix(&path).context(cannot)?;
+            Ok((Endpoint::Unix(path), Bound::Unix(listener)))
+        }
+    }
+}
+
+/// The same, as often as it takes: meanwhile the address may be somebody else's.
+async fn bound_again(endpoint: &mut Endpoint) -> Bound {
+    loop {
+        match bind(endpoint.clone()).await {
+            Ok((taken, bound)) => {
+                *endpoint = taken;
+                tracing::info!(listener = %endpoint, "open: management is enabled");
+                return bound;
+            }
+            Err(error) => tracing::warn!(%error, "management is enabled, and the listener is not open yet"),
+        }
+        tokio::time::sleep(REOPEN_WAIT).await;
+    }
+}
+
+impl Bound {
+    /// Accepts for ever.
+    async fn accept(&self, at: &Endpoint, connections: &Connections) {
+        loop {
+            if let Err(error) = self.accept_one(connections).await {
                 // Out of descriptors, or a peer gone at once: neither may stop the listener, nor make it spin.
-                tracing::warn!(%error, listener = self.name, "a connection was not accepted");
+                tracing::warn!(%error, listener = %at, "a connection was not accepted");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -123,7 +211,7 @@ impl Listener {
     async fn accept_one(&self, connections: &Connections) -> std::io::Result<()> {
         let permit = connections.permits.clone().acquire_owned().await.map_err(std::io::Error::other)?;
         let shared = connections.clone();
-        match &self.bound {
+        match self {
             Bound::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
@@ -189,7 +277,11 @@ impl Connections {
             ended = connection.as_mut() => note_end(ended),
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                note_end(connection.await);
+                // What only waits is cut off; a change that was read in full goes on without its client.
+                match tokio::time::timeout(DRAIN_WAIT, connection).await {
+                    Ok(ended) => note_end(ended),
+                    Err(_) => tracing::debug!("a connection took too long to end"),
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
-//! This very server: the logs, the certificate, the key of bearer tokens and the
-//! process, which are in no view. What of it clients should know of is told to the writer afterwards.
+//! This very server: the logs, the certificate, the key of bearer tokens, the
+//! listeners and the process, which are in no view. What of it clients should know of is told to the writer afterwards.
 
 use super::Gateway;
 use super::answer::Answer;
@@ -7,6 +7,7 @@ use super::dispatch::Caller;
 use super::journal::JOURNAL;
 use super::report;
 use crate::command::host::{certificates, x509};
+use crate::command::network::management;
 use crate::command::{Call, Draft, Intent, Own, operation};
 use crate::error::{ApiError, codes};
 use crate::event::Kind;
@@ -36,10 +37,11 @@ const RESET: &str = "host.reset_server_certificate";
 const EMERGENCY_RESET: &str = "host.emergency_reset_server_certificate";
 const RESTART_AGENT: &str = "host.restart_agent";
 const SHUTDOWN_AGENT: &str = "host.shutdown_agent";
+const MANAGEMENT_DISABLE: &str = "host.management_disable";
 const ROTATE_SECRET: &str = "pool.rotate_secret";
 
 /// The messages that are served here.
-pub const SERVED: [&str; 12] = [
+pub const SERVED: [&str; 13] = [
     DMESG,
     DMESG_CLEAR,
     GET_LOG,
@@ -51,6 +53,7 @@ pub const SERVED: [&str; 12] = [
     EMERGENCY_RESET,
     RESTART_AGENT,
     SHUTDOWN_AGENT,
+    MANAGEMENT_DISABLE,
     ROTATE_SECRET,
 ];
 
@@ -68,6 +71,7 @@ impl Gateway {
             GET_CAPABILITIES => report::capabilities(),
             GET_CERTIFICATE => self.certificate()?,
             RESTART_AGENT => return self.wish(Wish::Restart, call, caller).await,
+            MANAGEMENT_DISABLE => return self.disable_management(here, call, caller).await,
             ROTATE_SECRET => return self.rotate_secret(call, caller).await,
             SHUTDOWN_AGENT => return self.wish(Wish::Stop, call, caller).await,
             _ => return self.change_certificate(here, call, caller).await,
@@ -108,6 +112,15 @@ impl Gateway {
         let pem =
             replaced.await.map_err(|_| codes::INTERNAL_ERROR("the server's certificate could not be replaced"))??;
         let told: Own = Box::new(move |draft| certificates::note_own(draft, here, &pem));
+        self.note(call, Value::Void, caller, told).await
+    }
+
+    /// What listens on the network closes when it is told of; not where it would be the only way in.
+    async fn disable_management(&self, here: Ref, call: Call, caller: &Caller) -> Result<Answer, ApiError> {
+        if !self.socket {
+            return Err(codes::OPERATION_NOT_ALLOWED("nobody could enable it again: there is no Unix socket"));
+        }
+        let told: Own = Box::new(move |draft| management::disable(draft, here));
         self.note(call, Value::Void, caller, told).await
     }
 

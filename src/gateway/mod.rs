@@ -24,6 +24,7 @@ pub mod identity;
 pub mod journal;
 pub mod listen;
 pub mod local;
+pub mod management;
 pub mod metrics;
 pub mod open;
 pub mod past;
@@ -93,6 +94,8 @@ pub struct Parts {
     pub counts: metrics::Counts,
     /// Everything but logging in is refused that would change something.
     pub read_only: bool,
+    /// Clients can come by a Unix socket, whatever becomes of the network.
+    pub socket: bool,
     /// Cancelled when the server stops: whoever waits is answered.
     pub stop: CancellationToken,
 }

@@ -9,6 +9,7 @@ mod every;
 mod furnish;
 mod http;
 mod local;
+mod management;
 mod objects;
 mod past;
 mod push;

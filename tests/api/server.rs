@@ -114,6 +114,7 @@ impl Server {
             push,
             counts: Default::default(),
             read_only: false,
+            socket: false,
             stop: Default::default(),
         });
         if reconciled {

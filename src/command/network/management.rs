@@ -1,5 +1,5 @@
-//! Which interface clients reach a host by. The listeners are where the server
-//! was told to listen; this is what it tells others of itself.
+//! Which interface clients reach a host by, if any. The listeners are where the
+//! server was told to listen; they are open while there is one.
 
 use crate::command::{Call, Draft};
 use crate::error::{ApiError, codes};
@@ -46,6 +46,15 @@ pub fn reconfigure_pool(draft: &mut Draft, call: &Call) -> Result<Value, ApiErro
     Ok(Value::Void)
 }
 
+/// `host.management_disable`: clients do not reach the host any more.
+pub fn disable(draft: &mut Draft, here: Ref) -> Result<Value, ApiError> {
+    for pif in draft.far(host::PIFs, here) {
+        draft.set(pif, PIF::management, false);
+    }
+    draft.set(here, host::management_disabled, true);
+    Ok(Value::Void)
+}
+
 fn managing(draft: &Draft, here: Ref) -> Option<Arc<Object>> {
     let own = draft.far(host::PIFs, here).into_iter().filter_map(|pif| draft.find::<PIF>(pif).ok());
     own.into_iter().find(|pif| pif.get(PIF::management))
@@ -88,4 +97,5 @@ fn choose(draft: &mut Draft, chosen: &Object) {
     }
     draft.set(chosen.reference, PIF::currently_attached, true);
     draft.set(here, host::address, address_of(chosen));
+    draft.set(here, host::management_disabled, false);
 }

@@ -189,6 +189,8 @@ class! {
         RO auto_enable: Bool = true, internal;
         /// Figures that are kept because somebody asked for them.
         RO recorded_data_sources: Set<String> = {}, internal;
+        /// True if clients do not reach it over the network.
+        RO management_disabled: Bool = false, internal;
     }
     messages {
         /// Set the clock.
@@ -317,8 +319,8 @@ class! {
         fn get_system_status_capabilities(host: Ref<host>) -> String as read_only, task;
         /// The interface that management goes over; null if there is none.
         fn get_management_interface(host: Ref<host>) -> Ref<PIF> as pool_operator, task;
-        /// Stop listening on the network.
-        fn management_disable() -> Void as pool_operator, task;
+        /// Stop listening on the network, until management is reconfigured over the Unix socket; without one it is refused.
+        fn management_disable() -> Void as pool_operator ![OPERATION_NOT_ALLOWED], task;
         /// Move management to another interface, for a host that the pool does not reach.
         fn local_management_reconfigure(interface: String) -> Void as pool_operator ![CANNOT_PLUG_BOND_SLAVE, PIF_INCOMPATIBLE_PRIMARY_ADDRESS_TYPE, PIF_HAS_NO_NETWORK_CONFIGURATION, PIF_HAS_NO_V6_NETWORK_CONFIGURATION, INTERFACE_HAS_NO_IP, PIF_DEVICE_NOT_FOUND], task;
         /// Move management to another interface.
