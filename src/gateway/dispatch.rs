@@ -357,8 +357,8 @@ fn read(sight: Sight, class: ClassId, implied: Implied, call: &Call) -> Result<A
             Value::Ref(found).into()
         }
         Implied::GetByNameLabel => {
-            let label = MODEL.field(class, "name_label").expect("BUG: implied by the field");
-            let named = sight.read().objects(class).filter(|o| o.record[label].as_str() == call.text(0));
+            let named = sight.view.class(class).named(class, call.text(0));
+            let named = named.filter(|object| sight.scope.shows(class, object));
             let permission = command::permissions::by_name(class, call.text(0));
             let permission = permission.filter(|found| sight.scope.shows_ref(&sight.view, class, *found));
             Value::set(named.map(|object| object.reference).chain(permission).map(Value::Ref)).into()

@@ -1,6 +1,7 @@
 //! Building a whole view at once, from parts that were read in order: much
 //! faster than putting one object after the other.
 
+use super::names::Names;
 use super::relations::{FieldId, HOLDING, Relations};
 use super::{ClassView, Object, View, uuid_of};
 use crate::model::{CLASSES, ClassId};
@@ -58,6 +59,7 @@ fn class_view(class: ClassId, parts: ClassParts) -> ClassView {
     let uuids = parts.objects.iter().filter_map(|object| Some((uuid_of(class, object)?, object.reference)));
     ClassView {
         uuids: uuids.collect(),
+        names: Names::of(class, &parts.objects),
         modified: modified.into_iter().collect(),
         deleted: parts.deleted.into_iter().collect(),
         floor: parts.floor,

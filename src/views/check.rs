@@ -2,7 +2,7 @@
 //! log with suspicion; the server's own fold takes what its log says.
 
 use super::relations::{FieldId, HOLDING, Relations, holds};
-use super::{View, unique, uuid_of};
+use super::{View, names, unique, uuid_of};
 use crate::event::{Event, Operation};
 use crate::model::{CLASSES, ClassId};
 use crate::value::Ref;
@@ -45,6 +45,7 @@ pub fn invariants(view: &View) -> Result<(), String> {
     let mut references = Vec::new();
     for class in CLASSES {
         uuids(view, class.id)?;
+        names(view, class.id)?;
         order(view, class.id)?;
         unique::all(view, class.id)?;
         for &field in &HOLDING[class.id as usize] {
@@ -73,6 +74,18 @@ fn uuids(view: &View, class: ClassId) -> Result<(), String> {
         }
     }
     if state.uuids.len() == seen.len() { Ok(()) } else { Err(format!("{} has uuids of nothing", class.name())) }
+}
+
+fn names(view: &View, class: ClassId) -> Result<(), String> {
+    let state = view.class(class);
+    if names::field(class).is_none() {
+        return Ok(());
+    }
+    if let Some(lost) = state.objects.values().find(|object| !state.names.has(class, object)) {
+        return Err(format!("{} {} is not found by its name", class.name(), lost.reference));
+    }
+    let exact = state.names.len() == state.objects.len();
+    if exact { Ok(()) } else { Err(format!("{} has names of nothing", class.name())) }
 }
 
 fn order(view: &View, class: ClassId) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! `fold`: the one function that changes a view. Total, pure, deterministic,
 //! free of policy: whatever the log says happened, happened.
 
-use super::{ClassView, DELETIONS_KEPT, Object, View};
+use super::{ClassView, DELETIONS_KEPT, Object, View, names};
 use crate::event::{Delta, Event, Operation};
 use crate::model::{ClassId, MODEL};
 use crate::value::{Ref, Value, default_record};
@@ -81,6 +81,9 @@ fn modify(view: &mut View, class: ClassId, reference: Ref, deltas: &[(usize, Del
     for (index, delta) in deltas {
         let new = delta.apply(&changed.record[*index]);
         let old = std::mem::replace(&mut changed.record[*index], new.clone());
+        if names::field(class) == Some(*index) {
+            state.names.moved(reference, Some(old.as_str()), Some(new.as_str()));
+        }
         if super::HOLDING[class as usize].contains(index) {
             moved.push((*index, old, new));
         }

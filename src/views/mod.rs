@@ -10,6 +10,7 @@ pub mod check;
 pub mod filter;
 pub mod fold;
 pub mod measured;
+mod names;
 pub mod past;
 pub mod query;
 pub mod read;
@@ -61,6 +62,7 @@ impl Object {
 pub struct ClassView {
     pub objects: imbl::OrdMap<Ref, Arc<Object>>,
     uuids: imbl::HashMap<Ref, Ref>,
+    names: names::Names,
     /// What changed, by position: `event.from` costs what changed, not what happened.
     pub modified: imbl::OrdSet<(u64, Ref)>,
     /// What was deleted, by position, with the position at which it had been added.
@@ -137,7 +139,7 @@ impl View {
         self.relations.list(field, target)
     }
 
-    /// Puts an object in, in place of the one it replaces; keeps uuids and relations, not the order of changes.
+    /// Puts an object in, in place of the one it replaces; keeps uuids, names and relations, not the order of changes.
     pub(crate) fn put(&mut self, class: ClassId, object: Arc<Object>) {
         let reference = object.reference;
         let view = Arc::make_mut(&mut self.classes[class as usize]);
@@ -147,6 +149,7 @@ impl View {
         {
             view.uuids.insert(uuid, reference);
         }
+        view.names.replaced(class, before.as_deref(), Some(&object));
         for &field in &HOLDING[class as usize] {
             let old = before.as_ref().map(|before| &before.record[field]);
             self.relate(class, field, reference, old, Some(&object.record[field]));
@@ -160,6 +163,7 @@ impl View {
         if let Some(uuid) = uuid_of(class, &object) {
             view.uuids.remove(&uuid);
         }
+        view.names.replaced(class, Some(&object), None);
         for &field in &HOLDING[class as usize] {
             self.relate(class, field, reference, Some(&object.record[field]), None);
         }

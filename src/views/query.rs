@@ -24,9 +24,9 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-use super::Object;
 use super::read::ReadView;
 use super::relations::{FieldId, HOLDING, holds};
+use super::{Object, names};
 use crate::model::{ClassId, MODEL, Ty};
 use crate::value::{Ref, Value, format_time};
 use std::borrow::Cow;
@@ -159,6 +159,10 @@ impl Expression {
                 // Uuids of objects are in the index; what is no uuid may still be an object's text.
                 Ref::parse_uuid(text)?;
                 Some(read.view.by_uuid(self.class, text).into_iter().collect())
+            }
+            Term::Field(field) if Some(*field) == names::field(self.class) => {
+                let named = read.view.class(self.class).named(self.class, text);
+                Some(named.map(|object| object.reference).collect())
             }
             Term::Field(field) if matches!(self.class.def().fields[*field].ty, Ty::Ref(_)) => {
                 self.referring(read, *field, text)

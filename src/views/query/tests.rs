@@ -93,6 +93,26 @@ fn what_is_asked_for_is_found() {
 }
 
 #[test]
+fn a_name_or_a_uuid_bounds_what_is_looked_at() {
+    let view = view();
+    let read = ReadView::new(&view, &Scope::All);
+    let uuid = Ref([3; 16]).uuid_text();
+    for (text, expected) in [
+        ("field \"name__label\" = \"web\"".to_string(), Some(2)),
+        ("field \"power_state\" = \"Running\" and field \"name__label\" = \"web\"".into(), Some(2)),
+        (format!("field \"name__label\" = \"web\" and field \"uuid\" = \"{uuid}\""), Some(1)),
+        (format!("field \"name__label\" = \"db\" or field \"uuid\" = \"{uuid}\""), Some(3)),
+        ("field \"name__label\" = \"web\" or field \"power_state\" = \"Running\"".into(), None),
+        ("not field \"name__label\" = \"web\"".into(), None),
+        ("field \"name__label\" = \"nobody\"".into(), Some(0)),
+    ] {
+        let expression = Expression::parse(ClassId::VM, &text).unwrap_or_else(|wrong| panic!("{text}: {}", wrong.0));
+        let bound = expression.candidates(&read, &expression.root).map(|few| few.len());
+        assert_eq!(bound, expected, "{text}");
+    }
+}
+
+#[test]
 fn what_is_no_expression_is_refused() {
     for wrong in [
         "",
