@@ -70,7 +70,8 @@ pub const REFUSED: &[Refused] = &[
         messages: &["pool.reset_telemetry_uuid", "pool.send_test_post", "pool.test_archive_target"],
     },
     Refused {
-        why: "a session is of the pool as it is; as it was, `serve --at` shows it, from the log and not from a file",
+        why: "the file is a dump of the vendor's own database, and nothing here makes or reads one; `serve --at` shows the \
+              pool as it was, from the log",
         messages: &["session.create_from_db_file"],
     },
     Refused { why: "graphics processors are their makers' to share", messages: &["PGPU.*", "GPU_group.*", "VGPU.*"] },
@@ -91,7 +92,8 @@ pub const REFUSED: &[Refused] = &[
         ],
     },
     Refused {
-        why: "disaster recovery: copies of the log are backups and archives, and no disk of a repository holds one",
+        why: "disaster recovery: a disk would hold the vendor's own database, for another of its pools to recover from; \
+              copies of the log are backups and archives",
         messages: &["SR.enable_database_replication", "VDI.open_database"],
     },
 ];

@@ -402,7 +402,7 @@ pub fn make(_draft: &mut Draft, _call: &Call) -> Result<Value, ApiError> {
     Err(codes::MESSAGE_DEPRECATED())
 }
 
-/// Copies of the database would be kept on block storage, which no kind of repository here is.
+/// Disaster recovery keeps copies of the database on block storage, which no kind of repository here is.
 pub fn assert_supports_database_replication(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
     let sr = object::<SR>(reading.view, call.reference(0))?;
     assert_attached(reading.view, sr)?;
