@@ -5,8 +5,8 @@ use serde_json::{Value as Json, json};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use xenledger::gateway::Gateway;
 use xenledger::gateway::listen::{Connections, Endpoint, Listener};
+use xenledger::gateway::{Gateway, Parts};
 
 /// Turns in which a listener that may open does.
 const TURNS: usize = 10_000;
@@ -14,7 +14,7 @@ const TURNS: usize = 10_000;
 /// A server that has a Unix socket too.
 async fn start() -> Server {
     let server = Server::start().await;
-    server.with(Gateway { socket: true, ..server.gateway.clone() })
+    server.with(Gateway::new(Parts { socket: true, ..Parts::clone(&server.gateway) }))
 }
 
 /// Opens a listener on the network, and says where.

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use xenledger::auth::token_key::{FILE, TokenKey};
-use xenledger::gateway::Gateway;
+use xenledger::gateway::{Gateway, Parts};
 
 /// A new token, for who has the session.
 async fn issued(server: &Server) -> String {
@@ -32,7 +32,7 @@ async fn rotate(server: &Server) {
 /// The same server with the key that it would find when it starts.
 fn restarted(server: &Server) -> Server {
     let key = TokenKey::open(server.folder.path(), server.gateway.ledger.world()).expect("a key");
-    server.with(Gateway { token_key: Arc::new(key), ..server.gateway.clone() })
+    server.with(Gateway::new(Parts { token_key: Arc::new(key), ..Parts::clone(&server.gateway) }))
 }
 
 #[tokio::test]
