@@ -105,7 +105,8 @@ fn only_the_log_and_the_store_name_the_database() {
     let mut wrong = Vec::new();
     for (path, text) in sources {
         let lines = code(&text);
-        let named = lines.filter(|(_, line)| line.to_ascii_lowercase().contains("sqlx::"));
+        let names = |line: &str| ["sqlx::", "rusqlite::"].iter().any(|library| line.contains(library));
+        let named = lines.filter(|(_, line)| names(&line.to_ascii_lowercase()));
         wrong.extend(named.map(|(number, line)| format!("{path}:{number}: {}", line.trim())));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
