@@ -128,9 +128,11 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let publish = {
         let (subscribers, stored) = (subscribers.clone(), store.feed());
         Box::new(move |batch: Arc<Published>| {
-            stored.send_replace(batch.view.clone());
-            reached.send_replace(batch.view.position);
+            // Who waits is woken before who only follows.
+            let view = batch.view.clone();
             subscribers.publish(batch);
+            reached.send_replace(view.position);
+            stored.send_replace(view);
         })
     };
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), publish);
