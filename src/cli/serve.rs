@@ -136,7 +136,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         })
     };
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), publish);
-    let writing = writer.start();
+    let mut writing = writer.start();
     let telling = tokio::spawn(subscribers.clone().run());
     let feed = Feed::new(ledger.clone(), subscribers.clone(), reader.clone());
     let push = push(&args, &ledger, &subscribers, &feed, reader.clone(), &stop);
@@ -182,6 +182,11 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let wish = tokio::select! {
         signal = stopped() => signal.map(|()| Wish::Stop)?,
         wish = wish_of(wished) => wish,
+        // What panics there has met a log that does not fold, which must not be continued.
+        ended = &mut writing => {
+            ended.context("the writer")?;
+            anyhow::bail!("the writer ended by itself");
+        }
     };
     tracing::info!("stopping");
     stop.cancel();
