@@ -46,6 +46,7 @@ pub const RAISED: &[(&str, &[&str])] = &[
     ),
     ("VIF.create", &["DEVICE_ALREADY_EXISTS", "INVALID_VALUE", "INVALID_DEVICE", "MAC_INVALID"]),
     ("VIF.destroy", &["DEVICE_ALREADY_ATTACHED", "OTHER_OPERATION_IN_PROGRESS"]),
+    ("VMSS.create", &["INVALID_VALUE"]),
     ("VMSS.destroy", &["VMSS_HAS_VM"]),
     ("VM.create", &["INVALID_VALUE", "MEMORY_CONSTRAINT_VIOLATION"]),
     (
@@ -87,6 +88,7 @@ pub const RAISED: &[(&str, &[&str])] = &[
     ("pool.set_subscription_limit", &["VALUE_NOT_SUPPORTED"]),
     ("pool.set_waiting_call_limit", &["VALUE_NOT_SUPPORTED"]),
     ("subject.create", &["SUBJECT_ALREADY_EXISTS"]),
+    ("subscription.create", &["EVENT_FROM_TOKEN_PARSE_FAILURE", "EVENTS_LOST"]),
     ("user.create", &["DB_UNIQUENESS_CONSTRAINT_VIOLATION"]),
     ("user.destroy", &["OPERATION_NOT_ALLOWED"]),
 ];
