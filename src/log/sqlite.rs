@@ -23,7 +23,7 @@ use super::folder::Folder;
 use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges};
 use crate::value::Ref;
 use checkpoint::Checkpoints;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use std::path::{Path, PathBuf};
@@ -100,9 +100,9 @@ impl SqliteLog {
 
 impl Port for SqliteLog {
     async fn open(&mut self) -> Result<(u64, Head), StorageError> {
-        let raise = "UPDATE writer SET term = term + 1 RETURNING term";
-        let term: i64 = self.connected()?.query_row(raise, [], |row| row.get(0)).map_err(failed)?;
-        Ok((term as u64, self.reader.head().await?))
+        let connection = self.connected()?;
+        let term = raise(connection).map_err(failed)?;
+        Ok((term, head(connection)?))
     }
 
     async fn append(&mut self, term: u64, expected: u64, rows: Vec<Row>, vault: VaultChanges) -> Appended {
@@ -130,8 +130,7 @@ impl Port for SqliteLog {
     }
 
     async fn head(&mut self) -> Result<Head, StorageError> {
-        self.connected()?;
-        self.reader.head().await
+        head(self.connected()?)
     }
 
     async fn secret(&mut self, id: Ref) -> Result<Option<Sealed>, StorageError> {
@@ -169,6 +168,21 @@ fn is_plain(first: &Row, expected: u64, vault: &VaultChanges) -> bool {
 
 /// Under which term the log is written now.
 const TERM: &str = "SELECT term FROM writer";
+
+/// Raises the term, by a commit whose failure is heard: `RETURNING` commits when its rows are dropped.
+fn raise(connection: &mut Connection) -> rusqlite::Result<u64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("UPDATE writer SET term = term + 1", [])?;
+    let term: i64 = transaction.query_row(TERM, [], |row| row.get(0))?;
+    transaction.commit()?;
+    Ok(term as u64)
+}
+
+/// Where the log ends, by the connection that writes: the writer waits for no reader.
+fn head(connection: &Connection) -> Result<Head, StorageError> {
+    let newest = connection.query_row(reader::HEAD, [], |row| row.try_into());
+    reader::head_of(newest.optional().map_err(failed)?)
+}
 
 /// An append in a transaction of several statements: the vault changes too, the batch is long, or its first row jumps.
 fn append_slowly(

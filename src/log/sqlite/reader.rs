@@ -161,11 +161,14 @@ impl LogReader {
 
 /// The end of the log; position 0, lineage 0 and the genesis hash when it is empty.
 pub(super) async fn head(executor: impl sqlx::Executor<'_, Database = Sqlite>) -> Result<Head, StorageError> {
-    let newest: Option<(i64, i64, i64, Vec<u8>)> =
-        sqlx::query_as("SELECT lineage, position, time, hash FROM event ORDER BY position DESC LIMIT 1")
-            .fetch_optional(executor)
-            .await
-            .map_err(storage)?;
+    head_of(sqlx::query_as(HEAD).fetch_optional(executor).await.map_err(storage)?)
+}
+
+/// The newest row's lineage, position, time and hash.
+pub(super) const HEAD: &str = "SELECT lineage, position, time, hash FROM event ORDER BY position DESC LIMIT 1";
+
+/// The head that these columns are; without a row, that of an empty log.
+pub(super) fn head_of(newest: Option<(i64, i64, i64, Vec<u8>)>) -> Result<Head, StorageError> {
     let Some((lineage, position, time, hash)) = newest else {
         return Ok(Head { lineage: 0, position: 0, time: 0, hash: hash::GENESIS });
     };
