@@ -1,6 +1,15 @@
-//! The draft: a private copy of the view that one decision changes, and the
-//! record of what it changed. What becomes of it is an event's changes, or
-//! nothing.
+//! The draft: what one decision has changed so far, beside the view that it is
+//! made on. What becomes of it is an event's changes, or nothing.
+//!
+//! Most decisions set a few fields of one object, and ask for nothing but that
+//! object. So the objects changed lie in a small map; a whole view with them in
+//! is made when somebody asks for one.
+//!
+//! ```text
+//!   base: View ─────────────────────┐
+//!                                   ├─▶ view(), the first time it is asked for
+//!   changed: {object: as it is now} ┘
+//! ```
 
 use super::{Call, Principal, operation};
 use crate::error::{ApiError, codes};
@@ -10,16 +19,20 @@ use crate::model::deleting::{self, Fate};
 use crate::model::{ClassId, Declared, Key, MODEL};
 use crate::value::{self, Micros, Read, Record, Ref, Value, default_record};
 use crate::views::relations::{HOLDING, REFERRING};
-use crate::views::{Object, View};
+use crate::views::{Object, View, unique};
 use crate::world::{Ids, Seed};
 use serde_json::Value as Json;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// See the module.
 pub struct Draft<'a> {
     base: &'a View,
-    view: View,
+    /// Each object changed, as it is now; `None` for one that is gone.
+    changed: BTreeMap<(ClassId, Ref), Option<Arc<Object>>>,
+    /// The base with `changed` in it, once that was asked for.
+    view: OnceCell<View>,
     pub principal: &'a Arc<Principal>,
     pub now: Micros,
     pub ids: Ids,
@@ -42,7 +55,8 @@ impl<'a> Draft<'a> {
     pub fn new(base: &'a View, principal: &'a Arc<Principal>, now: Micros, seed: Seed) -> Draft<'a> {
         Draft {
             base,
-            view: base.clone(),
+            changed: BTreeMap::new(),
+            view: OnceCell::new(),
             principal,
             now,
             ids: Ids::new(seed),
@@ -58,12 +72,36 @@ impl<'a> Draft<'a> {
 
     /// The state as this decision has made it so far.
     pub fn view(&self) -> &View {
-        &self.view
+        if self.changed.is_empty() {
+            return self.base;
+        }
+        self.view.get_or_init(|| {
+            let mut view = self.base.clone();
+            for ((class, reference), object) in &self.changed {
+                put(&mut view, *class, *reference, object.as_ref());
+            }
+            view
+        })
+    }
+
+    /// The object as it is now, if it is there.
+    fn now(&self, class: ClassId, reference: Ref) -> Option<&Arc<Object>> {
+        match self.changed.get(&(class, reference)) {
+            Some(changed) => changed.as_ref(),
+            None => self.base.object(class, reference),
+        }
+    }
+
+    fn change(&mut self, class: ClassId, reference: Ref, object: Option<Arc<Object>>) {
+        if let Some(view) = self.view.get_mut() {
+            put(view, class, reference, object.as_ref());
+        }
+        self.changed.insert((class, reference), object);
     }
 
     /// The object, or `HANDLE_INVALID`.
     pub fn object(&self, class: ClassId, reference: Ref) -> Result<Arc<Object>, ApiError> {
-        let found = self.view.object(class, reference).cloned();
+        let found = self.now(class, reference).cloned();
         found.ok_or_else(|| codes::HANDLE_INVALID(class.name(), reference))
     }
 
@@ -84,7 +122,7 @@ impl<'a> Draft<'a> {
 
     /// The far side of a relation: `draft.far(VM::VBDs, vm)`.
     pub fn far<C: Declared, T>(&self, key: Key<C, T>, target: Ref) -> Vec<Ref> {
-        self.view.far(key, target)
+        self.view().far(key, target)
     }
 
     /// Sets a field of an object that is known to exist.
@@ -94,7 +132,7 @@ impl<'a> Draft<'a> {
 
     /// Sets a field by its index; a value equal to the old one changes nothing.
     pub fn set_field(&mut self, class: ClassId, reference: Ref, field: usize, value: Value) {
-        let before = self.view.object(class, reference);
+        let before = self.now(class, reference);
         let before =
             before.unwrap_or_else(|| panic!("BUG: setting a field of {class:?} {reference}, which is not there"));
         let value = value::adopt(class.def().fields[field].ty, value);
@@ -103,7 +141,7 @@ impl<'a> Draft<'a> {
         }
         let mut after = Object::clone(before);
         after.record[field] = value;
-        self.view.put(class, Arc::new(after));
+        self.change(class, reference, Some(Arc::new(after)));
         let fields = self.touched.entry((class, reference)).or_default();
         if !fields.contains(&field) {
             fields.push(field);
@@ -129,7 +167,8 @@ impl<'a> Draft<'a> {
             record[index] = Value::text(&self.ids.draw().uuid_text());
         }
         let position = self.base.position + 1;
-        self.view.put(class, Arc::new(Object { reference, created: position, modified: position, record }));
+        let object = Object { reference, created: position, modified: position, record };
+        self.change(class, reference, Some(Arc::new(object)));
         self.touched.entry((class, reference)).or_default();
         reference
     }
@@ -148,16 +187,17 @@ impl<'a> Draft<'a> {
     /// too, as [`deleting`] says.
     pub fn delete_object(&mut self, class: ClassId, reference: Ref) {
         for &field in &REFERRING[class as usize] {
-            for holder in self.view.referrers(field, reference) {
+            for holder in self.view().referrers(field, reference) {
                 let (class, index) = (field.0, field.1 as usize);
-                let Some(object) = self.view.object(class, holder).cloned() else { continue };
+                let Some(object) = self.now(class, holder).cloned() else { continue };
                 match deleting::rule(class, index).fate {
                     Fate::Goes => self.delete_object(class, holder),
                     Fate::Stays => self.set_field(class, holder, index, without(&object.record[index], reference)),
                 }
             }
         }
-        if self.view.take(class, reference).is_some() {
+        if self.now(class, reference).is_some() {
+            self.change(class, reference, None);
             self.touched.entry((class, reference)).or_default();
         }
     }
@@ -183,6 +223,11 @@ impl<'a> Draft<'a> {
         self.touched.keys().copied().collect()
     }
 
+    /// Whether it was there before this decision and still is.
+    pub(super) fn stays(&self, class: ClassId, reference: Ref) -> bool {
+        self.base.object(class, reference).is_some() && self.now(class, reference).is_some()
+    }
+
     /// The fields set so far of an object touched; empty for one added or deleted.
     pub(super) fn fields_touched(&self, class: ClassId, reference: Ref) -> &[usize] {
         self.touched.get(&(class, reference)).map(Vec::as_slice).unwrap_or_default()
@@ -195,7 +240,7 @@ impl<'a> Draft<'a> {
 
     fn difference(&self, class: ClassId, reference: Ref, mut fields: Vec<usize>) -> Option<Operation> {
         let defs = class.def().fields;
-        match (self.base.object(class, reference), self.view.object(class, reference)) {
+        match (self.base.object(class, reference), self.now(class, reference)) {
             (None, None) => None,
             (Some(before), None) => Some(Operation::Del(set_fields(class, before))),
             (None, Some(after)) => {
@@ -225,13 +270,15 @@ impl<'a> Draft<'a> {
         let uuid = MODEL.field(class, "uuid");
         if let Some(uuid) = uuid.filter(|_| changed.is_empty()) {
             let (text, own) = (object.record[uuid].as_str(), object.reference);
-            let others = [self.base.by_uuid(class, text), self.view.by_uuid(class, text)].into_iter().flatten();
-            let twin = others.into_iter().find(|other| *other != own && self.view.object(class, *other).is_some());
+            let others = [self.base.by_uuid(class, text), self.view().by_uuid(class, text)].into_iter().flatten();
+            let twin = others.into_iter().find(|other| *other != own && self.now(class, *other).is_some());
             assert!(twin.is_none(), "BUG: two {class:?} would have the uuid {text}");
         }
         assert!(uuid.is_none_or(|uuid| !changed.contains(&uuid)), "BUG: {class:?} would get another uuid");
-        let shared = crate::views::unique::shared(&self.view, class, object, changed);
-        assert!(shared.is_none(), "BUG: {}", shared.unwrap_or_default());
+        if unique::concerns(class, changed) {
+            let shared = unique::shared(self.view(), class, object, changed);
+            assert!(shared.is_none(), "BUG: {}", shared.unwrap_or_default());
+        }
     }
 
     /// No reference dangles: what an event says must hold together. What did not change held before.
@@ -245,13 +292,21 @@ impl<'a> Draft<'a> {
             let target = crate::views::relations::holds(def.ty).expect("BUG: it is listed because it holds references");
             for reference in object.record[field].references(def.ty) {
                 assert!(
-                    self.view.object(target, reference).is_some(),
+                    self.now(target, reference).is_some(),
                     "BUG: {}.{} would refer to {reference}, which is not there",
                     class.name(),
                     def.name
                 );
             }
         }
+    }
+}
+
+/// Puts an object into a view as it is now, or takes it out.
+fn put(view: &mut View, class: ClassId, reference: Ref, object: Option<&Arc<Object>>) {
+    match object {
+        Some(object) => view.put(class, object.clone()),
+        None => drop(view.take(class, reference)),
     }
 }
 

@@ -471,8 +471,7 @@ pub(super) fn derive(draft: &mut Draft) {
     for (class, reference) in draft.touched() {
         let Some(derived) = derived(class) else { continue };
         let fields = draft.fields_touched(class, reference);
-        let modified = [draft.base(), draft.view()].iter().all(|view| view.object(class, reference).is_some());
-        if modified && !fields.iter().any(|field| derived.inputs.contains(field)) {
+        if draft.stays(class, reference) && !fields.iter().any(|field| derived.inputs.contains(field)) {
             continue;
         }
         stale.insert((class, reference));
@@ -490,7 +489,7 @@ pub(super) fn derive(draft: &mut Draft) {
 /// Brings one object's `allowed_operations` up to date.
 pub fn refresh(draft: &mut Draft, class: ClassId, reference: Ref) {
     let (Some(derived), Some(field)) = (derived(class), MODEL.field(class, "allowed_operations")) else { return };
-    let Some(object) = draft.view().object(class, reference).cloned() else { return };
+    let Ok(object) = draft.object(class, reference) else { return };
     let allowed = (derived.allowed)(draft.view(), &object);
     draft.set_field(class, reference, field, Value::set(allowed.into_iter().map(Value::from)));
 }

@@ -61,6 +61,11 @@ impl Rule {
         matches!(&self.fields[..], [only] if uuid == Some(&object.record[*only]))
     }
 
+    /// Whether a change of these fields can break it; none means a new object.
+    fn concerns(&self, changed: &[usize]) -> bool {
+        changed.is_empty() || changed.iter().any(|f| self.within == Some(*f) || self.fields.contains(f))
+    }
+
     fn broken(&self, class: ClassId, one: Ref, other: Ref) -> String {
         let names: Vec<&str> = self.fields.iter().map(|field| class.def().fields[*field].name).collect();
         let within = self.within.map(|field| format!(" in their {}", class.def().fields[field].name));
@@ -75,11 +80,15 @@ fn is_empty(value: &Value) -> bool {
         || matches!(value, Value::Ref(reference) if reference.is_null())
 }
 
+/// Whether a change of these fields of an object can break a rule of its class; none means a new object.
+pub fn concerns(class: ClassId, changed: &[usize]) -> bool {
+    RULES[class as usize].iter().any(|rule| rule.concerns(changed))
+}
+
 /// Whether the object shares what it must not; `changed` says which fields to look at, none meaning all.
 pub fn shared(view: &View, class: ClassId, object: &Object, changed: &[usize]) -> Option<String> {
     for rule in &RULES[class as usize] {
-        let touched = changed.is_empty() || changed.iter().any(|f| rule.within == Some(*f) || rule.fields.contains(f));
-        let Some(own) = rule.of(object).filter(|_| touched && !rule.is_by_uuid(class, object)) else { continue };
+        let Some(own) = rule.of(object).filter(|_| rule.concerns(changed) && !rule.is_by_uuid(class, object)) else { continue };
         let same = |other: Ref| {
             let twin = view.object(class, other).filter(|twin| twin.reference != object.reference);
             twin.is_some_and(|twin| rule.of(twin).is_some_and(|theirs| theirs == own))

@@ -8,12 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How far the store may be behind the log.
+/// How far the store is behind the log while a write of what changed is quick.
 const EVERY: Duration = Duration::from_secs(1);
+/// How far it may be at the most: a start reads that much of the log.
+const AT_MOST: Duration = Duration::from_secs(5);
+/// It rests so many times as long as it wrote: in a storm of changes the clients have the processors, and what changes
+/// again and again is written once.
+const REST: u32 = 20;
 
-/// Writes what changed once a second. Only the newest view waits for it, so nothing grows while the disk is slow:
+/// Writes what changed once a second, less often where that is much. Only the newest view waits for it, so nothing grows while the disk is slow:
 /// the view's own orders say what changed since the last write.
 pub struct Follower {
     newest: watch::Sender<Arc<View>>,
@@ -53,11 +59,12 @@ impl Follower {
 async fn follow(mut store: Store, newest: watch::Receiver<Arc<View>>, world: World, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let view = newest.borrow().clone();
+        let began = Instant::now();
         if let Err(error) = store.write(&view).await {
             tracing::error!(%error, "the store could not be written; the log has everything, it is tried again");
         }
         tokio::select! {
-            () = world.sleep(EVERY) => {}
+            () = world.sleep((began.elapsed() * REST).clamp(EVERY, AT_MOST)) => {}
             () = stop.cancelled() => {}
         }
     }
