@@ -304,13 +304,11 @@ impl Place {
         let mut found = Vec::new();
         while found.len() < PAGE {
             let Some(class) = CLASS_IDS.get(snapshot.class).copied() else { break };
-            let from = match snapshot.after {
-                Some(after) => (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded),
-                None => (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded),
-            };
+            let from = snapshot.after.unwrap_or(Ref::NULL);
             let named = self.want.filter.names(class);
-            let mut objects = snapshot.sight.view.class(class).objects.range(from);
-            match objects.next().filter(|_| named) {
+            let objects = &snapshot.sight.view.class(class).objects;
+            let next = objects.from(&from).find(|(reference, _)| Some(**reference) != snapshot.after);
+            match next.filter(|_| named) {
                 Some((reference, object)) => {
                     found.extend(render(&self.want, &snapshot.sight, class, object));
                     snapshot.after = Some(*reference);

@@ -56,7 +56,7 @@ fn add(view: &mut View, class: ClassId, reference: Ref, values: &[(usize, Value)
         record[*index] = value.clone();
     }
     // Objects of a class are much alike.
-    if let Some((_, other)) = view.class(class).objects.get_min() {
+    if let Some((_, other)) = view.class(class).objects.iter().next() {
         record.share(&other.record);
     }
     let object = Arc::new(Object { reference, created: position, modified: position, record });

@@ -117,7 +117,7 @@ pub fn lives_until(view: &View, held: &Object) -> Micros {
 
 /// What the pool's operators have set; the field's default before there is a pool.
 pub fn setting(view: &View, which: Key<pool, Int>) -> i64 {
-    let set = view.class(ClassId::pool).objects.get_min().map(|(_, pool)| pool.get(which));
+    let set = view.class(ClassId::pool).objects.iter().next().map(|(_, pool)| pool.get(which));
     set.unwrap_or_else(|| Int::read(&default_record(ClassId::pool)[which.index]))
 }
 

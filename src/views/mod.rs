@@ -18,6 +18,7 @@ pub mod relations;
 pub mod restore;
 pub mod store;
 mod token;
+pub mod trie;
 pub mod undo;
 pub mod unique;
 
@@ -35,6 +36,7 @@ use relations::{FieldId, HOLDING, Relations};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use trie::Trie;
 
 /// How many deletions of a class are remembered, so that `event.from` can tell of them.
 pub const DELETIONS_KEPT: usize = 100_000;
@@ -57,10 +59,17 @@ impl Object {
     }
 }
 
+/// References are drawn at random.
+impl trie::Key for Ref {
+    fn half_byte(&self, depth: usize) -> usize {
+        trie::half_byte(&self.0, depth)
+    }
+}
+
 /// All objects of one class.
 #[derive(Clone, Default)]
 pub struct ClassView {
-    pub objects: imbl::OrdMap<Ref, Arc<Object>>,
+    pub objects: Trie<Ref, Arc<Object>>,
     uuids: imbl::HashMap<Ref, Ref>,
     names: names::Names,
     /// What changed, by position: `event.from` costs what changed, not what happened.

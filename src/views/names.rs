@@ -2,6 +2,7 @@
 //! objects; here are their hashes alone, so that no name is kept twice. Names
 //! that are alike by hash cost a comparison.
 
+use super::trie::{self, Trie};
 use super::{ClassView, Object};
 use crate::model::{CLASSES, ClassId, MODEL};
 use crate::value::Ref;
@@ -14,7 +15,20 @@ static FIELDS: LazyLock<Vec<Option<usize>>> =
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct Names(imbl::OrdSet<(u64, Ref)>);
+pub(super) struct Names(Trie<Entry, ()>);
+
+/// The hash of a name, and one of the objects that have it.
+type Entry = (u64, Ref);
+
+impl trie::Key for Entry {
+    fn half_byte(&self, depth: usize) -> usize {
+        const HASH: usize = 2 * size_of::<u64>();
+        match depth.checked_sub(HASH) {
+            None => trie::half_byte(&self.0.to_be_bytes(), depth),
+            Some(depth) => self.1.half_byte(depth),
+        }
+    }
+}
 
 /// The field of a class by which its objects are found.
 pub(super) fn field(class: ClassId) -> Option<usize> {
@@ -36,9 +50,7 @@ impl Names {
     /// Those of a whole class.
     pub(super) fn of(class: ClassId, objects: &[Arc<Object>]) -> Names {
         let named = objects.iter().filter_map(|object| Some((hash(name(class, object)?), object.reference)));
-        let mut named: Vec<(u64, Ref)> = named.collect();
-        named.sort_unstable();
-        Names(named.into_iter().collect())
+        Names(named.map(|entry| (entry, ())).collect())
     }
 
     /// One object has another name than before, if it had one, or has one no more.
@@ -50,7 +62,7 @@ impl Names {
             self.0.remove(&(hash(before), object));
         }
         if let Some(after) = after {
-            self.0.insert((hash(after), object));
+            self.0.insert((hash(after), object), ());
         }
     }
 
@@ -63,7 +75,7 @@ impl Names {
 
     /// Whether the object is found by its name: by its own entry, however many others have the same.
     pub(super) fn has(&self, class: ClassId, object: &Object) -> bool {
-        name(class, object).is_some_and(|name| self.0.contains(&(hash(name), object.reference)))
+        name(class, object).is_some_and(|name| self.0.contains_key(&(hash(name), object.reference)))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -75,8 +87,8 @@ impl ClassView {
     /// The objects of that name, in the order of their references.
     pub fn named<'a>(&'a self, class: ClassId, wanted: &'a str) -> impl Iterator<Item = &'a Arc<Object>> {
         let hash = hash(wanted);
-        let alike = self.names.0.range((hash, Ref::NULL)..=(hash, Ref([u8::MAX; 16])));
-        let objects = alike.filter_map(|(_, object)| self.objects.get(object));
+        let alike = self.names.0.from(&(hash, Ref::NULL)).take_while(move |((other, _), ())| *other == hash);
+        let objects = alike.filter_map(|((_, object), ())| self.objects.get(object));
         objects.filter(move |object| name(class, object) == Some(wanted))
     }
 }

@@ -88,7 +88,9 @@ pub fn concerns(class: ClassId, changed: &[usize]) -> bool {
 /// Whether the object shares what it must not; `changed` says which fields to look at, none meaning all.
 pub fn shared(view: &View, class: ClassId, object: &Object, changed: &[usize]) -> Option<String> {
     for rule in &RULES[class as usize] {
-        let Some(own) = rule.of(object).filter(|_| rule.concerns(changed) && !rule.is_by_uuid(class, object)) else { continue };
+        let Some(own) = rule.of(object).filter(|_| rule.concerns(changed) && !rule.is_by_uuid(class, object)) else {
+            continue;
+        };
         let same = |other: Ref| {
             let twin = view.object(class, other).filter(|twin| twin.reference != object.reference);
             twin.is_some_and(|twin| rule.of(twin).is_some_and(|theirs| theirs == own))

@@ -57,7 +57,7 @@ pub fn diff(from: &View, to: &View) -> Vec<Difference> {
 
 fn of_class(class: ClassId, from: &View, to: &View) -> Vec<Difference> {
     let (left, right) = (&from.class(class).objects, &to.class(class).objects);
-    if left.ptr_eq(right) {
+    if left.is_same(right) {
         return Vec::new();
     }
     let difference = |reference: Ref, before: Option<&Arc<Object>>, after: Option<&Arc<Object>>| Difference {
