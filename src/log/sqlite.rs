@@ -14,6 +14,7 @@ mod checkpoint;
 mod insert;
 mod migrations;
 mod reader;
+mod readers;
 mod sealed;
 
 pub use reader::{BadRow, LogReader, PAGE_ROWS_MAX};
@@ -150,7 +151,8 @@ impl Port for SqliteLog {
 
 /// Where the log in any database of this form ends.
 pub(super) async fn head_of(connection: &mut SqliteConnection) -> Result<Head, StorageError> {
-    reader::head(connection).await
+    let newest = sqlx::query_as(reader::HEAD).fetch_optional(connection).await;
+    reader::head_of(newest.map_err(storage)?)
 }
 
 /// Brings a database to the newest form.

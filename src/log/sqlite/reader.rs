@@ -6,28 +6,28 @@ use super::super::archive::{
 };
 use super::super::vault::{Reading, Secrets};
 use super::super::{Hash, Head, Row, Sealed, StorageError, hash};
-use super::{BUSY_TIMEOUT, file_of, sealed, storage};
+use super::readers::Readers;
+use super::{file_of, sealed};
 use crate::event::Kind;
 use crate::value::Ref;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{ConnectOptions, Row as _, Sqlite};
+use rusqlite::OptionalExtension;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Connections that read at the same time.
-const READERS_MAX: u32 = 4;
-
 /// Rows that one page holds at most.
 pub const PAGE_ROWS_MAX: usize = 10_000;
 
-/// Rows that a reading connection may be ahead of whoever takes them.
-const ROWS_AHEAD: usize = 256;
+const BEHIND: &str = "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
+    FROM event WHERE position > ? ORDER BY position LIMIT ?";
+
+const BEFORE: &str = "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
+    FROM event WHERE position < ? ORDER BY position DESC LIMIT ?";
 
 /// Reads the log; cheap to clone, usable while the writer works.
 #[derive(Clone)]
 pub struct LogReader {
-    pool: SqlitePool,
+    readers: Readers,
     data: PathBuf,
     shelf: Shelf,
 }
@@ -36,21 +36,14 @@ impl LogReader {
     /// The log of a data folder, whether a server is using it or not. Locks nothing, creates nothing.
     pub async fn open(data: &Path) -> Result<LogReader, StorageError> {
         let reader = LogReader::of(&file_of(data));
-        let connected = reader.pool.acquire().await;
+        let connected = reader.readers.read(|_| Ok(())).await;
         connected.map_err(|error| StorageError(format!("cannot open the log in {}: {error}", data.display())))?;
         Ok(reader)
     }
 
     pub(super) fn of(file: &Path) -> LogReader {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .read_only(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .row_buffer_size(ROWS_AHEAD)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options);
         let data = file.parent().unwrap_or(Path::new("")).to_path_buf();
-        LogReader { pool, data, shelf: Shelf::default() }
+        LogReader { readers: Readers::of(file), data, shelf: Shelf::default() }
     }
 
     /// Rows behind `after`, in order: at most `limit`, and at most [`PAGE_ROWS_MAX`].
@@ -62,18 +55,7 @@ impl LogReader {
     /// The same, saying for each row whether it can be read at all. Rows that are archived come from there; a page
     /// ends where their file does.
     pub async fn rows(&self, after: u64, limit: usize) -> Result<Vec<Result<Row, BadRow>>, StorageError> {
-        let limit = limit.min(PAGE_ROWS_MAX);
-        let found = sqlx::query(
-            "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
-             FROM event WHERE position > ? ORDER BY position LIMIT ?",
-        )
-        .bind(i64::try_from(after).unwrap_or(i64::MAX))
-        .bind(limit as i64)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(storage)?;
-        let mut names = Names::default();
-        let rows: Vec<_> = found.iter().map(|row| decode(row, &mut names)).collect();
+        let rows = self.page(BEHIND, after, limit).await?;
         match rows.first().map(shelf::position) {
             // Looked for after the rows: what went from here meanwhile is there.
             Some(first) if first > after + 1 => {
@@ -84,6 +66,32 @@ impl LogReader {
         }
     }
 
+    /// The rows that a query finds in the database from a position on.
+    async fn page(
+        &self,
+        query: &'static str,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Result<Row, BadRow>>, StorageError> {
+        let (from, limit) = (i64::try_from(from).unwrap_or(i64::MAX), limit.min(PAGE_ROWS_MAX) as i64);
+        let page = self.readers.read(move |log| {
+            let mut query = log.prepare_cached(query)?;
+            let mut found = query.query([from, limit])?;
+            let (mut rows, mut names) = (Vec::new(), Names::default());
+            while let Some(row) = found.next()? {
+                rows.push(decode(row, &mut names));
+            }
+            Ok(rows)
+        });
+        page.await
+    }
+
+    /// The archives that a query finds from a position on.
+    async fn sealed(&self, query: &'static str, from: u64) -> Result<Vec<sealed::Placed>, StorageError> {
+        let found = self.readers.read(move |log| sealed::select(log, query, from)).await?;
+        found.into_iter().map(|columns| sealed::placed(columns, &self.data)).collect()
+    }
+
     /// Rows behind `after` that are archived, up to `end`, where rows are here.
     async fn archived_behind(
         &self,
@@ -91,7 +99,7 @@ impl LogReader {
         end: u64,
         limit: usize,
     ) -> Result<Option<Vec<Result<Row, BadRow>>>, StorageError> {
-        let Some((archive, path)) = sealed::behind(&self.pool, &self.data, after).await? else { return Ok(None) };
+        let Some((archive, path)) = self.sealed(sealed::BEHIND, after).await?.pop() else { return Ok(None) };
         if archive.first >= end {
             return Ok(None);
         }
@@ -107,20 +115,9 @@ impl LogReader {
     /// Rows before `before`, newest first: at most `limit`, and at most [`PAGE_ROWS_MAX`]. Rows that are archived come
     /// from there; a page ends where those here do.
     pub async fn read_back(&self, before: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
-        let limit = limit.min(PAGE_ROWS_MAX);
-        let found = sqlx::query(
-            "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
-             FROM event WHERE position < ? ORDER BY position DESC LIMIT ?",
-        )
-        .bind(i64::try_from(before).unwrap_or(i64::MAX))
-        .bind(limit as i64)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(storage)?;
-        let mut names = Names::default();
-        let mut rows: Vec<_> = found.iter().map(|row| decode(row, &mut names)).collect();
+        let mut rows = self.page(BEFORE, before, limit).await?;
         if rows.is_empty()
-            && let Some((archive, path)) = sealed::before(&self.pool, &self.data, before).await?
+            && let Some((archive, path)) = self.sealed(sealed::BEFORE, before).await?.pop()
         {
             let frame = self.shelf.frame(&path, &archive, Wanted::Before(before)).await?;
             let end = frame.partition_point(|row| shelf::position(row) < before);
@@ -131,43 +128,39 @@ impl LogReader {
 
     /// The newest range that is archived.
     pub async fn archived(&self) -> Result<Option<Archive>, StorageError> {
-        let newest = sealed::before(&self.pool, &self.data, u64::MAX).await?;
+        let newest = self.sealed(sealed::BEFORE, u64::MAX).await?.pop();
         Ok(newest.map(|(archive, _)| archive))
     }
 
     /// All ranges that are archived, in order, and where their files are.
     pub async fn archives(&self) -> Result<Vec<(Archive, PathBuf)>, StorageError> {
-        sealed::list(&self.pool, &self.data).await
+        self.sealed(sealed::ALL, 0).await
     }
 
     /// Where the log ends.
     pub async fn head(&self) -> Result<Head, StorageError> {
-        head(&self.pool).await
+        let newest = self.readers.read(|log| log.query_row(HEAD, [], |row| row.try_into()).optional()).await?;
+        head_of(newest)
     }
 
     /// A secret by its id; `None` once it was erased.
     pub async fn secret(&self, id: Ref) -> Result<Option<Sealed>, StorageError> {
-        let found: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as("SELECT nonce, value FROM vault WHERE id = ?")
-            .bind(&id.0[..])
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(storage)?;
+        let found = self.readers.read(move |log| {
+            let mut sealed = log.prepare_cached("SELECT nonce, value FROM vault WHERE id = ?")?;
+            let found = sealed.query_row([&id.0[..]], |row| Ok((row.get(0)?, Zeroizing::new(row.get(1)?))));
+            found.optional()
+        });
+        let found: Option<(Vec<u8>, Zeroizing<Vec<u8>>)> = found.await?;
         let Some((nonce, value)) = found else { return Ok(None) };
-        let value = Zeroizing::new(value);
         let nonce = nonce.try_into().map_err(|_| StorageError(format!("the secret {id} has no nonce of 16 bytes")))?;
         Ok(Some(Sealed { id, nonce, value }))
     }
 }
 
-/// The end of the log; position 0, lineage 0 and the genesis hash when it is empty.
-pub(super) async fn head(executor: impl sqlx::Executor<'_, Database = Sqlite>) -> Result<Head, StorageError> {
-    head_of(sqlx::query_as(HEAD).fetch_optional(executor).await.map_err(storage)?)
-}
-
 /// The newest row's lineage, position, time and hash.
 pub(super) const HEAD: &str = "SELECT lineage, position, time, hash FROM event ORDER BY position DESC LIMIT 1";
 
-/// The head that these columns are; without a row, that of an empty log.
+/// The head that these columns are; without a row, that of an empty log: position 0, lineage 0 and the genesis hash.
 pub(super) fn head_of(newest: Option<(i64, i64, i64, Vec<u8>)>) -> Result<Head, StorageError> {
     let Some((lineage, position, time, hash)) = newest else {
         return Ok(Head { lineage: 0, position: 0, time: 0, hash: hash::GENESIS });
@@ -192,28 +185,24 @@ pub struct BadRow {
     pub why: String,
 }
 
-fn decode(row: &SqliteRow, names: &mut Names) -> Result<Row, BadRow> {
-    let position: i64 = row.try_get(0).map_err(|error| bad(0, error))?;
-    let kind: &str = row.try_get(1).map_err(|error| bad(position, error))?;
-    let kind = Kind::parse(kind).ok_or_else(|| bad(position, "its kind is not known"))?;
-    let hash = hash_of(row.try_get(11).map_err(|error| bad(position, error))?, position)?;
-    columns(row, kind, position, hash, names).map_err(|error| bad(position, error))
-}
-
-fn columns(row: &SqliteRow, kind: Kind, position: i64, hash: Hash, names: &mut Names) -> Result<Row, sqlx::Error> {
+fn decode(row: &rusqlite::Row<'_>, names: &mut Names) -> Result<Row, BadRow> {
+    let position: i64 = row.get(0).map_err(|error| bad(0, error))?;
+    let column = |at| row.get_ref(at).map_err(|error| bad(position, error));
+    let number = |at| column(at)?.as_i64().map_err(|error| bad(position, error));
+    let text = |at| column(at)?.as_str().map_err(|error| bad(position, error));
     Ok(Row {
-        kind,
-        lineage: row.try_get::<i64, _>(2)? as u64,
-        term: row.try_get::<i64, _>(3)? as u64,
+        kind: Kind::parse(text(1)?).ok_or_else(|| bad(position, "its kind is not known"))?,
+        lineage: number(2)? as u64,
+        term: number(3)? as u64,
         position: position as u64,
-        time: row.try_get(4)?,
-        schema: row.try_get(5)?,
-        principal: shared(&mut names.principal, row.try_get(6)?),
-        message: shared(&mut names.message, row.try_get(7)?),
-        request: shared(&mut names.request, row.try_get(8)?),
-        cause: row.try_get::<i64, _>(9)? as u64,
-        payload: row.try_get(10)?,
-        hash,
+        time: number(4)?,
+        schema: u32::try_from(number(5)?).map_err(|error| bad(position, error))?,
+        principal: shared(&mut names.principal, text(6)?),
+        message: shared(&mut names.message, text(7)?),
+        request: shared(&mut names.request, text(8)?),
+        cause: number(9)? as u64,
+        payload: text(10)?.into(),
+        hash: hash_of(column(11)?.as_blob().map_err(|error| bad(position, error))?, position)?,
     })
 }
 

@@ -2,47 +2,41 @@
 
 use super::super::archive::{Archive, FOLDER};
 use super::super::{Hash, StorageError};
-use super::{TERM, failed, storage};
+use super::{TERM, failed};
 use rusqlite::{Connection, TransactionBehavior, params};
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqlitePool;
 use std::path::{Path, PathBuf};
 
-type Columns = (i64, i64, i64, Vec<u8>, String, Vec<u8>, Vec<u8>, String);
+/// What the queries below give of a range.
+pub type Columns = (i64, i64, i64, Vec<u8>, String, Vec<u8>, Vec<u8>, String);
 
 /// An archive and where its file is.
 pub type Placed = (Archive, PathBuf);
 
 /// The oldest range that ends behind a position.
-pub async fn behind(pool: &SqlitePool, data: &Path, after: u64) -> Result<Option<Placed>, StorageError> {
-    let found = select(pool, data, "last > ? ORDER BY last LIMIT 1", after).await?;
-    Ok(found.into_iter().next())
-}
+pub const BEHIND: &str = "SELECT first, last, rows, hash, file, digest, state, folder FROM sealed, archive \
+    WHERE last > ? ORDER BY last LIMIT 1";
 
 /// The newest range that begins before a position.
-pub async fn before(pool: &SqlitePool, data: &Path, before: u64) -> Result<Option<Placed>, StorageError> {
-    let found = select(pool, data, "first < ? ORDER BY first DESC LIMIT 1", before).await?;
-    Ok(found.into_iter().next())
-}
+pub const BEFORE: &str = "SELECT first, last, rows, hash, file, digest, state, folder FROM sealed, archive \
+    WHERE first < ? ORDER BY first DESC LIMIT 1";
 
-/// All ranges, in order.
-pub async fn list(pool: &SqlitePool, data: &Path) -> Result<Vec<Placed>, StorageError> {
-    select(pool, data, "first > ? ORDER BY first", 0).await
-}
+/// All ranges that begin behind a position, in order.
+pub const ALL: &str = "SELECT first, last, rows, hash, file, digest, state, folder FROM sealed, archive \
+    WHERE first > ? ORDER BY first";
 
-async fn select(pool: &SqlitePool, data: &Path, which: &str, position: u64) -> Result<Vec<Placed>, StorageError> {
-    let sql = format!("SELECT first, last, rows, hash, file, digest, state, folder FROM sealed, archive WHERE {which}");
-    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(i64::try_from(position).unwrap_or(i64::MAX));
-    let found: Vec<Columns> = match query.fetch_all(pool).await {
-        Ok(found) => found,
-        // A log that an older version wrote and no newer one has opened for writing: nothing is archived.
-        Err(error) if error.to_string().contains("no such table") => Vec::new(),
-        Err(error) => return Err(storage(error)),
+/// What one of these queries finds. A log that an older version wrote and no newer one has opened for writing has no such
+/// table: nothing of it is archived.
+pub fn select(connection: &Connection, query: &str, position: u64) -> rusqlite::Result<Vec<Columns>> {
+    let mut statement = match connection.prepare_cached(query) {
+        Err(error) if error.to_string().contains("no such table") => return Ok(Vec::new()),
+        prepared => prepared?,
     };
-    found.into_iter().map(|columns| placed(columns, data)).collect()
+    let found = statement.query_map([i64::try_from(position).unwrap_or(i64::MAX)], |row| row.try_into())?;
+    found.collect()
 }
 
-fn placed(columns: Columns, data: &Path) -> Result<Placed, StorageError> {
+/// The range that some columns are.
+pub fn placed(columns: Columns, data: &Path) -> Result<Placed, StorageError> {
     let (first, last, rows, hash, file, digest, state, folder) = columns;
     let of = |bytes: Vec<u8>| -> Result<Hash, StorageError> {
         bytes.try_into().map_err(|_| StorageError(format!("what is noted of the archive {file} is damaged")))
