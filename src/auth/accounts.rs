@@ -76,7 +76,21 @@ impl Accounts {
             true => (self.local_root()?, "peer"),
             false => (self.check(name, password, peer, LOGIN).await?, "password"),
         };
-        self.begin(&whose, originator, peer, auth).await
+        self.begin(&whose, Begun::of(originator), LOGIN, peer, auth).await
+    }
+
+    /// Gives the caller one more session, which reads a saved database.
+    pub async fn begin_elsewhere(
+        &self,
+        caller: &Principal,
+        database: String,
+        message: &'static str,
+        peer: &Peer,
+    ) -> Result<Ref, ApiError> {
+        let whose = self.ledger.view().find::<user>(caller.user).cloned();
+        let whose = whose.ok_or_else(|| codes::OPERATION_NOT_ALLOWED("the caller is no local user"))?;
+        let begun = Begun { database, parent: caller.session, ..Begun::default() };
+        self.begin(&whose, begun, message, peer, "session").await
     }
 
     /// A secret's value, for a caller who may read it; `None` once it was erased.
@@ -168,18 +182,21 @@ impl Accounts {
         Ok(())
     }
 
-    async fn begin(&self, whose: &Object, originator: &str, peer: &Peer, auth: &'static str) -> Result<Ref, ApiError> {
+    async fn begin(
+        &self,
+        whose: &Object,
+        begun: Begun,
+        message: &'static str,
+        peer: &Peer,
+        auth: &'static str,
+    ) -> Result<Ref, ApiError> {
         let view = self.ledger.view();
         may_enter(&view, whose)?;
         let reference = Ids::new(self.ledger.world().seed()).draw();
-        let begun = Begun {
-            key: reference.with_text(session_key),
-            user: whose.reference,
-            originator: originator.chars().take(sessions::ORIGINATOR_MAX).collect(),
-            idlest: self.idlest(&view, whose.reference),
-        };
+        let key = reference.with_text(session_key);
+        let begun = Begun { key, user: whose.reference, idlest: self.idlest(&view, whose.reference), ..begun };
         let caller = Arc::new(principal(&view, whose, begun.key));
-        self.send(caller, peer, auth, LOGIN, sessions::begin(begun)).await?;
+        self.send(caller, peer, auth, message, sessions::begin(begun)).await?;
         Ok(reference)
     }
 

@@ -90,7 +90,7 @@ mod tests {
     use crate::value::Ref;
 
     fn with(roles: Roles) -> Principal {
-        Principal { name: "user/test".into(), roles, session: Ref::NULL, user: Ref::NULL }
+        Principal { name: "user/test".into(), roles, ..Principal::default() }
     }
 
     #[test]

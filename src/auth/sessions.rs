@@ -141,7 +141,8 @@ impl Sessions {
         before: Option<Arc<Used>>,
         now: Micros,
     ) -> Arc<Used> {
-        let principal = Arc::new(principal(view, whose, held.reference));
+        let elsewhere = !held.get(session::database).is_empty();
+        let principal = Arc::new(Principal { elsewhere, ..principal(view, whose, held.reference) });
         let waiting = before.map(|before| before.waiting.clone()).unwrap_or_default();
         let last = last_of(view, held.reference, now);
         let used = Arc::new(Used { principal, grounds: whose.modified, last, waiting });
@@ -168,6 +169,7 @@ pub(super) fn principal(view: &View, whose: &Object, session: Ref) -> Principal 
         roles: roles_of(view, whose),
         session,
         user: whose.reference,
+        elsewhere: false,
     }
 }
 

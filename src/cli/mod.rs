@@ -7,6 +7,7 @@ pub mod call;
 pub mod changes;
 pub mod checkpoint;
 pub mod client;
+pub mod databases;
 pub mod list;
 pub mod model;
 pub mod past;

@@ -2,6 +2,8 @@
 //! stops them in the opposite one.
 
 use super::archive::ArchivingArgs;
+use super::databases::Saved;
+use super::serve_past::Borrowed;
 use crate::auth::token_key::TokenKey;
 use crate::auth::{Accounts, password};
 use crate::command::bootstrap::{self, HostFacts, Storage};
@@ -11,6 +13,7 @@ use crate::driver::Driver;
 use crate::driver::sim::{self, Sim};
 use crate::driver::xen::{self, Xen};
 use crate::event::Kind;
+use crate::gateway::databases::Databases;
 use crate::gateway::identity::Identity;
 use crate::gateway::listen::{Connections, DRAIN_WAIT, Endpoint, Listener};
 use crate::gateway::local::Wish;
@@ -88,6 +91,10 @@ pub struct ServeArgs {
     pub checkpoint_file: Option<PathBuf>,
     #[command(flatten)]
     pub archives: ArchivingArgs,
+    /// The folder of backups that root may open sessions on (`session.create_from_db_file`). Without, `backups` in the
+    /// data folder.
+    #[arg(long, value_name = "DIR")]
+    pub backups: Option<PathBuf>,
     /// How the server's own log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -156,6 +163,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let token_key = Arc::new(TokenKey::open(&args.data, &world)?);
     let identity = Arc::new(Identity::open(&args.data, &world)?);
     let (wishes, wished) = watch::channel(None);
+    let borrowed = Borrowed {
+        world,
+        token_key: token_key.clone(),
+        signer: signer.clone(),
+        identity: identity.clone(),
+        socket: args.unix.is_some(),
+    };
+    let databases = Databases::of(Saved::new(&args.data, args.backups.as_deref(), borrowed));
     let gateway = Gateway::new(Parts {
         ledger,
         subscribers,
@@ -169,6 +184,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         wishes,
         feed,
         push,
+        databases,
         counts: Default::default(),
         read_only: false,
         socket: args.unix.is_some(),

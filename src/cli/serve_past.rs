@@ -1,4 +1,5 @@
-//! `xenledger serve --at T --read-only`: the pool as it was, to any client.
+//! `xenledger serve --at T --read-only`: the pool as it was, to any client; and
+//! the same for a session that reads a saved database.
 //!
 //! The data folder is only read, whether a server is using it or not. Logins
 //! become events of a log in memory that goes on behind that moment and ends
@@ -10,6 +11,7 @@ use super::serve::{ServeArgs, listen, stopped};
 use crate::auth::Accounts;
 use crate::auth::token_key::TokenKey;
 use crate::driver::absent::Absent;
+use crate::gateway::databases::{Databases, Nowhere};
 use crate::gateway::identity::Identity;
 use crate::gateway::{Gateway, Parts};
 use crate::log::memory::MemoryLog;
@@ -27,11 +29,33 @@ use crate::views::restore::{self, restore};
 use crate::views::{View, store};
 use crate::world::World;
 use std::sync::Arc;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
+
+/// What a server that only shows has from outside.
+#[derive(Clone)]
+pub struct Borrowed {
+    pub world: World,
+    pub token_key: Arc<TokenKey>,
+    pub signer: Arc<Signer>,
+    pub identity: Arc<Identity>,
+    pub socket: bool,
+}
+
+/// A server that only shows, for as long as this lives.
+pub(super) struct Shown {
+    pub gateway: Gateway,
+    working: Vec<AbortHandle>,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.working.iter().for_each(AbortHandle::abort);
+    }
+}
 
 pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let world = World::real();
-    let stop = CancellationToken::new();
     let reader = LogReader::open(&args.data).await?;
     let (present, _) = restore(&reader, &args.data, restore::told()).await?;
     let mut view = match args.at.as_deref() {
@@ -41,17 +65,35 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     with_accounts_of(&mut view, &present);
     let (position, time) = (view.position, crate::views::past::tell::fine_time(view.time));
     tracing::info!(position, time, "showing the pool as it was");
-    let subscribers = Subscribers::default();
-    subscribers.begin_at(view.position);
     let mut port = MemoryLog::behind(store::Mark::of(&view).head());
     let (term, _): (u64, Head) = port.open().await?;
+    let borrowed = Borrowed {
+        token_key: Arc::new(TokenKey::open(&args.data, &world)?),
+        signer: Arc::new(Signer::open(&args.data.join(signed::KEY_FILE), &world)?),
+        identity: Arc::new(Identity::beside(&args.data, &world)),
+        socket: args.unix.is_some(),
+        world,
+    };
+    let shown = show(view, (port, term), reader, borrowed);
+    let stop = shown.gateway.stop.clone();
+    let _connections = listen(args, shown.gateway.clone(), &stop).await?;
+    stopped().await?;
+    stop.cancel();
+    Ok(())
+}
+
+/// Serves a view that nothing changes but who is logged in, and the log behind it.
+pub(super) fn show(view: View, (port, term): (MemoryLog, u64), reader: LogReader, borrowed: Borrowed) -> Shown {
+    let stop = CancellationToken::new();
+    let subscribers = Subscribers::default();
+    subscribers.begin_at(view.position);
     let publish = {
         let subscribers = subscribers.clone();
         Box::new(move |batch: Arc<Published>| subscribers.publish(batch))
     };
-    let (writer, ledger) = Writer::new(port, term, view, world.clone(), publish);
-    tokio::spawn(writer.run());
-    tokio::spawn(subscribers.clone().run());
+    let (writer, ledger) = Writer::new(port, term, view, borrowed.world, publish);
+    let writing = tokio::spawn(writer.run());
+    let telling = tokio::spawn(subscribers.clone().run());
     let feed = Feed::new(ledger.clone(), subscribers.clone(), reader.clone());
     // Nothing is pushed from the past: it is never run.
     let post = Post::new(Allowed::default());
@@ -61,21 +103,19 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         ledger,
         subscribers,
         registrations: Arc::default(),
-        token_key: Arc::new(TokenKey::open(&args.data, &world)?),
+        token_key: borrowed.token_key,
         past: Past::new(reader),
-        signer: Arc::new(Signer::open(&args.data.join(signed::KEY_FILE), &world)?),
+        signer: borrowed.signer,
         driver: Arc::new(Absent),
-        identity: Arc::new(Identity::beside(&args.data, &world)),
+        identity: borrowed.identity,
         wishes: Default::default(),
         feed,
         push,
+        databases: Databases::of(Nowhere),
         counts: Default::default(),
         read_only: true,
-        socket: args.unix.is_some(),
-        stop: stop.clone(),
+        socket: borrowed.socket,
+        stop,
     });
-    let _connections = listen(args, gateway, &stop).await?;
-    stopped().await?;
-    stop.cancel();
-    Ok(())
+    Shown { gateway, working: vec![writing.abort_handle(), telling.abort_handle()] }
 }

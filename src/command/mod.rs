@@ -52,7 +52,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 /// Who acts. Every event names one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Principal {
     /// `user/root`, `host/UUID`, `timer`, `upgrade`.
     pub name: Arc<str>,
@@ -61,12 +61,14 @@ pub struct Principal {
     pub session: Ref,
     /// The local user or the subject behind it.
     pub user: Ref,
+    /// Its session reads a saved database, not the live one.
+    pub elsewhere: bool,
 }
 
 impl Principal {
     /// The server itself, under a name that says which part of it.
     pub fn server(name: &str) -> Arc<Principal> {
-        Arc::new(Principal { name: Arc::from(name), roles: Roles::superuser, session: Ref::NULL, user: Ref::NULL })
+        Arc::new(Principal { name: Arc::from(name), roles: Roles::superuser, ..Principal::default() })
     }
 }
 

@@ -69,11 +69,6 @@ pub const REFUSED: &[Refused] = &[
         why: "nothing is sent to anybody unasked",
         messages: &["pool.reset_telemetry_uuid", "pool.send_test_post", "pool.test_archive_target"],
     },
-    Refused {
-        why: "the file is a dump of the vendor's own database, and nothing here makes or reads one; `serve --at` shows the \
-              pool as it was, from the log",
-        messages: &["session.create_from_db_file"],
-    },
     Refused { why: "graphics processors are their makers' to share", messages: &["PGPU.*", "GPU_group.*", "VGPU.*"] },
     Refused {
         why: "the product behind it is not part of this server",
@@ -125,6 +120,7 @@ pub const GATEWAY: &[&str] = &[
     "session.login_with_password",
     "session.slave_local_login_with_password",
     "session.change_password",
+    "session.create_from_db_file",
     "user.set_password",
     "host.dmesg",
     "host.dmesg_clear",

@@ -54,14 +54,26 @@ pub const COMPLETIONS: &[(&str, Completion)] = &[];
 pub const DERIVED: &[&Derived] = &[];
 
 /// A session that is to begin; whoever it is has been found out.
+#[derive(Default)]
 pub struct Begun {
     /// The session's key; the reference itself is known to the caller alone.
     pub key: Ref,
     pub user: Ref,
     /// What the client calls itself.
     pub originator: String,
+    /// The saved database that it reads; "" for the live one.
+    pub database: String,
+    /// The session that asked for it; null for a login.
+    pub parent: Ref,
     /// The user's sessions, least recently used first, if there are so many that one must make room.
     pub idlest: Vec<Ref>,
+}
+
+impl Begun {
+    /// A login by a client that calls itself so.
+    pub fn of(originator: &str) -> Begun {
+        Begun { originator: originator.chars().take(ORIGINATOR_MAX).collect(), ..Begun::default() }
+    }
 }
 
 /// Begins a session.
@@ -85,6 +97,8 @@ pub fn begin(begun: Begun) -> Own {
             .with(session::is_local_superuser, root)
             .with(session::auth_user_sid, sid)
             .with(session::auth_user_name, whose.get(user::short_name).clone())
+            .with(session::database, begun.database)
+            .with(session::parent, begun.parent)
             .with(session::originator, begun.originator);
         draft.create_as(begun.key, fields);
         Ok(Value::Void)
@@ -141,7 +155,8 @@ pub fn replace_password(whose: Ref, sealed: Sealed) -> Own {
 /// Being called, it was used; what is left is to say until when it lives.
 fn touch(reading: &Reading<'_>, _call: &Call) -> Result<Value, ApiError> {
     let own = reading.principal.session;
-    let held = reading.view.find::<session>(own).ok_or_else(|| codes::SESSION_INVALID(own))?;
+    // Whoever calls was found in this very view; the key is nothing to name, should that ever change.
+    let held = reading.view.find::<session>(own).ok_or_else(|| codes::SESSION_INVALID(Ref::NULL))?;
     let last = last_active(reading.view, held).max(reading.now);
     Ok(Value::Time(expires_at(reading.view, held, last)))
 }
@@ -268,6 +283,17 @@ mod tests {
     use super::*;
     use crate::command::{Principal, bench::Bench, reader};
     use crate::model::MODEL;
+
+    #[test]
+    fn a_session_that_is_gone_is_not_named_by_its_key() {
+        let bench = Bench::default();
+        let key = Ref([5; 16]);
+        let principal = Arc::new(Principal { session: key, ..Principal::default() });
+        let reading = Reading { view: &bench.view, principal: &principal, now: 0 };
+        let message = MODEL.message("session.touch").expect("a message of the model");
+        let error = touch(&reading, &Call { message, args: Vec::new(), background: false }).expect_err("it is gone");
+        assert_eq!((error.code, &*error.params), ("SESSION_INVALID", &[Ref::NULL.to_string()][..]));
+    }
 
     #[test]
     fn what_is_known_of_local_users_is_told() {

@@ -20,7 +20,7 @@ struct Site {
 }
 
 fn named(name: &str, roles: Roles) -> Arc<Principal> {
-    Arc::new(Principal { name: name.into(), roles, session: Ref::NULL, user: Ref::NULL })
+    Arc::new(Principal { name: name.into(), roles, ..Principal::default() })
 }
 
 fn code<T>(answer: Result<T, ApiError>) -> &'static str {
@@ -275,7 +275,7 @@ fn the_least_recently_used_session_makes_room() {
         Ref(key)
     };
     let begin = |site: &mut Site, n: usize, idlest: Vec<Ref>| {
-        let begun = Begun { key: key(n), user: root, originator: "t".into(), idlest };
+        let begun = Begun { key: key(n), user: root, originator: "t".into(), idlest, ..Begun::default() };
         site.own(sessions::begin(begun)).expect("root always gets in")
     };
     for n in 0..SESSIONS {
@@ -300,7 +300,7 @@ fn a_session_is_refused_to_an_ordinary_user_whose_sessions_all_work() {
     for n in 0..=SESSIONS {
         let mut key = [2; 16];
         key[..8].copy_from_slice(&n.to_be_bytes());
-        let begun = Begun { key: Ref(key), user: alice, originator: "t".into(), idlest: Vec::new() };
+        let begun = Begun { key: Ref(key), user: alice, originator: "t".into(), ..Begun::default() };
         let answer = site.own(sessions::begin(begun));
         match n == SESSIONS {
             true => assert_eq!(code(answer), "SESSION_AUTHORIZATION_FAILED"),

@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::past::POWER_STATES;
 use super::waits::TASK_WAIT;
-use super::{Gateway, Peer, local};
+use super::{Gateway, Peer, databases, local};
 use crate::command::{self, Call, Command, Intent, Principal, Reading};
 use crate::error::{ApiError, codes};
 use crate::event::{Body, Kind};
@@ -18,6 +18,11 @@ use std::sync::Arc;
 /// Hashes passwords, so it is served before the writer.
 const CHANGE_PASSWORD: &str = "session.change_password";
 const SET_PASSWORD: &str = "user.set_password";
+/// Reads files, so it is served before the writer.
+const CREATE_FROM_DB_FILE: &str = "session.create_from_db_file";
+
+/// What a server answers to changes that only shows.
+pub(super) const SHOWN: &str = "this is the pool as it was, and nothing changes it";
 
 /// A call as it came off a wire.
 pub struct Request {
@@ -62,6 +67,9 @@ impl Gateway {
         let session = params.remove(0);
         let principal = self.accounts.authenticate(&view, session.as_str(), self.ledger.world().now())?;
         let caller = Caller { principal, session, peer: request.peer, id: request.id };
+        if caller.principal.elsewhere && !databases::is_own(message) {
+            return Box::pin(self.elsewhere(message, params, background, &caller, noted)).await;
+        }
         let args = self.permit(&view, message, params, &caller)?;
         let call = Call { message, args, background };
         match Scope::of(&view, caller.principal.user) {
@@ -86,7 +94,7 @@ impl Gateway {
     }
 
     /// Checks the arguments and whether the caller may; a refusal of a role is noted in the log.
-    fn permit(
+    pub(super) fn permit(
         &self,
         view: &View,
         message: &'static Message,
@@ -115,7 +123,7 @@ impl Gateway {
         Ok(args)
     }
 
-    async fn perform(
+    pub(super) async fn perform(
         &self,
         view: Arc<View>,
         call: Call,
@@ -124,7 +132,7 @@ impl Gateway {
     ) -> Result<Answer, ApiError> {
         let message = call.message;
         if self.read_only && changes(message) {
-            return Err(codes::OPERATION_NOT_ALLOWED("this server shows the pool as it was and changes nothing"));
+            return Err(codes::OPERATION_NOT_ALLOWED(SHOWN));
         }
         let sight = Sight { scope: Scope::of(&view, caller.principal.user), view };
         if let Some((class, hidden)) = sight.scope.hidden_argument(&sight.view, message, &call.args) {
@@ -167,6 +175,9 @@ impl Gateway {
                 let (old, new) = (call.text(0), call.text(1));
                 self.accounts.change_password(&caller.principal, old, new, &caller.peer).await?;
                 return Ok(Answer::Value(Value::Void));
+            }
+            ClassId::session if message.full_name == CREATE_FROM_DB_FILE => {
+                return self.open_file(&call, &caller).await;
             }
             ClassId::user if message.full_name == SET_PASSWORD => {
                 command::check_subject(&self.ledger.view(), &call)?;

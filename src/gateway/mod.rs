@@ -16,6 +16,7 @@ pub mod access;
 pub mod answer;
 pub mod audit;
 pub mod blob;
+pub mod databases;
 pub mod dispatch;
 pub mod events;
 pub mod gone;
@@ -91,6 +92,8 @@ pub struct Parts {
     pub feed: Feed,
     /// What is posted to destinations.
     pub push: Push,
+    /// Saved databases that sessions read.
+    pub databases: Arc<databases::Databases>,
     pub counts: metrics::Counts,
     /// Everything but logging in is refused that would change something.
     pub read_only: bool,

@@ -19,6 +19,7 @@ use super::{Head, StorageError};
 use crate::value::Micros;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -170,15 +171,7 @@ pub async fn unpack(file: &Path, folder: &Path) -> Result<Contents, StorageError
     fs::copy(file, &log).map_err(|error| failed("cannot copy", file, error))?;
     let none = || StorageError(format!("{} is no backup of this program", file.display()));
     let mut copied = open(&log).await.map_err(|_| none())?;
-    let what: Result<(i64, i64, bool), _> =
-        sqlx::query_as("SELECT form, made, secrets FROM backup").fetch_one(&mut copied).await;
-    let (form, made, secrets) = what.map_err(|_| none())?;
-    if form > FORM {
-        return Err(StorageError(format!(
-            "{} was written by a newer version of this program (form {form}; this one knows {FORM}): restore with that one",
-            file.display()
-        )));
-    }
+    let (made, secrets) = check_form(&mut copied, file).await?;
     let names: Vec<String> =
         sqlx::query_scalar("SELECT name FROM file").fetch_all(&mut copied).await.map_err(unreadable)?;
     for name in &names {
@@ -195,6 +188,65 @@ pub async fn unpack(file: &Path, folder: &Path) -> Result<Contents, StorageError
         }
     }
     Ok(Contents { head, made, secrets, archives: archives.len() as u64 })
+}
+
+/// Makes a folder whose log can be read of a backup that may come from anywhere. Nothing goes on there: no secret, no
+/// key is taken out.
+pub async fn lay_out(file: &Path, folder: &Path) -> Result<(), StorageError> {
+    fs::create_dir_all(folder.join(FOLDER)).map_err(|error| failed("cannot make", folder, error))?;
+    let log = folder.join(FILE);
+    private(&log).map_err(|error| failed("cannot make", &log, error))?;
+    fs::copy(file, &log).map_err(|error| failed("cannot copy", file, error))?;
+    let none = || StorageError("it is no backup of this program".into());
+    let mut copied = open(&log).await.map_err(|_| none())?;
+    run(&mut copied, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON").await.map_err(|_| none())?;
+    if !made_by(&mut copied).await.map_err(|_| none())?.is_subset(&made_here(folder).await?) {
+        return Err(none());
+    }
+    check_form(&mut copied, file).await?;
+    let sealed = "SELECT count(*) FROM sqlite_master WHERE name = 'sealed'";
+    let names = match sqlx::query_scalar(sealed).fetch_one(&mut copied).await.map_err(unreadable)? {
+        0i64 => Vec::new(),
+        _ => sqlx::query_scalar("SELECT file FROM sealed").fetch_all(&mut copied).await.map_err(unreadable)?,
+    };
+    for name in names {
+        let name: String = name;
+        take_file(&mut copied, &format!("{FOLDER}/{name}"), folder).await?;
+    }
+    let tidied =
+        format!("UPDATE archive SET folder = '{FOLDER}'; DELETE FROM vault; DROP TABLE file; DROP TABLE backup");
+    run(&mut copied, &tidied).await.map_err(unreadable)?;
+    migrate(&mut copied, folder).await?;
+    copied.close().await.map_err(unreadable)
+}
+
+/// What is in a database: tables, indexes, triggers, and how each was made.
+async fn made_by(database: &mut SqliteConnection) -> Result<BTreeSet<(String, String)>, sqlx::Error> {
+    let made = "SELECT type || ' ' || name, sql FROM sqlite_master WHERE sql IS NOT NULL";
+    Ok(sqlx::query_as(made).fetch_all(database).await?.into_iter().collect())
+}
+
+/// What may be in a backup. A file that has anything else was made by somebody who wants something else.
+async fn made_here(folder: &Path) -> Result<BTreeSet<(String, String)>, StorageError> {
+    let mut new = open(Path::new(":memory:")).await?;
+    migrate(&mut new, folder).await?;
+    run(&mut new, TABLES).await.map_err(unreadable)?;
+    made_by(&mut new).await.map_err(unreadable)
+}
+
+/// What a backup says of itself, if this version knows its form.
+async fn check_form(copied: &mut SqliteConnection, file: &Path) -> Result<(i64, bool), StorageError> {
+    let none = || StorageError(format!("{} is no backup of this program", file.display()));
+    let what: Result<(i64, i64, bool), _> =
+        sqlx::query_as("SELECT form, made, secrets FROM backup").fetch_one(copied).await;
+    let (form, made, secrets) = what.map_err(|_| none())?;
+    if form > FORM {
+        return Err(StorageError(format!(
+            "{} was written by a newer version of this program (form {form}; this one knows {FORM}): restore with that one",
+            file.display()
+        )));
+    }
+    Ok((made, secrets))
 }
 
 /// Writes one file of a backup into the folder; its name is one that a backup writes, or it is refused.

@@ -13,6 +13,7 @@ use xenledger::driver::sim::{Options, Sim};
 use xenledger::error::ApiError;
 use xenledger::event::Kind;
 use xenledger::gateway::answer::Answer;
+use xenledger::gateway::databases::{Databases, Nowhere};
 use xenledger::gateway::dispatch::{Noted, Request};
 use xenledger::gateway::identity::Identity;
 use xenledger::gateway::{Gateway, Parts};
@@ -112,6 +113,7 @@ impl Server {
             driver: Arc::new(Sim::in_memory(world, Options { speed: SPEED, ..Options::default() })),
             feed,
             push,
+            databases: Databases::of(Nowhere),
             counts: Default::default(),
             read_only: false,
             socket: false,

@@ -14,7 +14,7 @@ fn refused(result: Result<Value, Failure>) -> String {
     }
 }
 
-fn sql(file: &Path, sql: &str) {
+pub fn sql(file: &Path, sql: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut connection =

@@ -7,6 +7,7 @@ mod server;
 mod backup;
 mod house;
 mod program;
+mod saved;
 mod tamper;
 mod versions;
 

@@ -52,6 +52,9 @@ class! {
         RO max_lifetime: Int = 0, volatile, extension;
         /// What it registered for with `event.register`.
         RO registered: Set<String> = {}, internal;
+        /// The saved database that its calls read: the name of a backup, or the reference of the disk that holds a copy;
+        /// empty for the live one. Nothing can be changed in a saved one.
+        RO database: String = "", extension;
         /// The position up to which it took the answers of `event.next`.
         RO told: Int = 0, internal;
     }
@@ -66,8 +69,10 @@ class! {
         fn get_all_subject_identifiers() -> Set<String> as read_only;
         /// End a session that was opened with `slave_local_login_with_password`.
         fn local_logout() -> Void as pool_admin;
-        /// Open a session on a saved database instead of the live one.
-        fn create_from_db_file(filename: String) -> Ref<session> as local_root;
+        /// Open a session on a saved database instead of the live one: a backup in the server's folder for them, by its
+        /// name. What the session reads is the pool as it was then, with its log; nothing can be changed in it. It ends
+        /// like any other, and when the server does.
+        fn create_from_db_file(filename: String) -> Ref<session> as local_root ![COULD_NOT_IMPORT_DATABASE, OPERATION_NOT_ALLOWED];
         /// Log in on one host without asking the pool's coordinator.
         fn slave_local_login_with_password(uname: String, pwd: String) -> Ref<session> as pool_admin ![SESSION_AUTHENTICATION_FAILED], no_session;
         /// Change the password of the local user whose session this is.

@@ -11,12 +11,13 @@ pub mod diff;
 pub mod filter;
 pub mod tell;
 
+use super::relations::HOLDING;
 use super::{Object, View, replay};
 use crate::event::{Event, Operation};
 use crate::log::StorageError;
 use crate::log::rows::{Moment, PAGE, Rows};
-use crate::model::ClassId;
-use crate::value::Ref;
+use crate::model::{ClassId, Ty};
+use crate::value::{Ref, Value};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
@@ -79,6 +80,20 @@ pub fn with_accounts_of(view: &mut View, present: &View) {
             view.class_mut(class).modified.insert((position, object.reference));
         }
     }
+}
+
+/// Puts a session of another view into this one, as of now: whoever looks at a saved database has to be there.
+pub fn with_session(view: &mut View, own: &Object) {
+    let mut object = Object { created: view.position, modified: view.position, ..own.clone() };
+    for field in &HOLDING[ClassId::session as usize] {
+        let ty = ClassId::session.def().fields[*field].ty;
+        let Ty::Ref(class) = ty else { continue };
+        if view.object(class, object.record[*field].as_ref()).is_none() {
+            object.record[*field] = Value::Ref(Ref::NULL);
+        }
+    }
+    view.class_mut(ClassId::session).modified.insert((object.modified, object.reference));
+    view.put(ClassId::session, Arc::new(object));
 }
 
 /// What a server answers questions about the past from.

@@ -1,0 +1,171 @@
+//! Sessions on saved databases: they read the pool as a backup has it, change nothing, are limited in number and in
+//! where they look, and end with themselves or the server.
+
+use crate::program::said;
+use crate::server::{Answer, Connection, Failure, Server, wait_for};
+use serde_json::{Value, json};
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// As many as the server opens at the same time.
+const OPEN_MAX: usize = 4;
+
+struct House {
+    _folder: tempfile::TempDir,
+    data: PathBuf,
+    server: Server,
+    connection: Connection,
+    session: String,
+    network: Value,
+}
+
+impl House {
+    /// A server with a backup `one` of the time when its network was called `before`.
+    fn start() -> House {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().join("data");
+        let server = Server::start_with(&data, &["--archive-rows", "20", "--keep-rows", "5"]);
+        let (mut connection, session) = server.login();
+        let made = connection.call("network.create", json!([session, {"name_label": "before"}]));
+        let network = made.expect("created");
+        for nth in 0..50 {
+            let named = json!([session, network, format!("{nth}")]);
+            connection.call("network.set_name_description", named).expect("set");
+        }
+        wait_for("something is archived", Duration::from_secs(60), || {
+            (!said(&data, &["log", "archive", "--json"]).is_empty()).then_some(())
+        });
+        std::fs::create_dir(data.join("backups")).expect("a folder");
+        back_up(&data, "one");
+        connection.call("network.set_name_label", json!([session, network, "after"])).expect("set");
+        House { _folder: folder, data, server, connection, session, network }
+    }
+
+    fn open(&mut self, name: &str) -> Result<String, Failure> {
+        let opened = self.connection.call("session.create_from_db_file", json!([self.session, name]));
+        opened.map(|session| session.as_str().expect("a reference").to_owned())
+    }
+
+    fn name(&mut self, session: &str) -> Result<Value, Failure> {
+        self.connection.call("network.get_name_label", json!([session, self.network]))
+    }
+
+    /// The saved databases that are laid out.
+    fn laid_out(&self) -> usize {
+        std::fs::read_dir(self.data.join("open")).map_or(0, Iterator::count)
+    }
+}
+
+fn back_up(data: &Path, name: &str) {
+    let file = data.join("backups").join(name);
+    said(data, &["log", "backup", file.to_str().expect("UTF-8")]);
+}
+
+fn code<T: std::fmt::Debug>(result: Result<T, Failure>) -> String {
+    match result {
+        Err(Failure::Refused(code, _)) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn status(server: &Server, path: &str) -> u16 {
+    let mut stream = TcpStream::connect(server.http).expect("the server accepts");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("sent");
+    Answer::read(&mut BufReader::new(stream)).expect("an answer").status
+}
+
+#[test]
+fn a_session_on_a_backup_reads_the_pool_as_it_was_and_changes_nothing() {
+    let mut house = House::start();
+    let (live, saved) = (house.session.clone(), house.open("one").expect("opened"));
+    assert_eq!(house.name(&saved).expect("it is there"), "before");
+    assert_eq!(house.name(&live).expect("it is there"), "after");
+    let (network, call) = (house.network.clone(), &mut house.connection);
+    let set = json!([saved, network, "changed"]);
+    assert_eq!(code(call.call("network.set_name_label", set)), "OPERATION_NOT_ALLOWED");
+    for ended in ["session.logout_subject_identifier", "session.create_from_db_file"] {
+        assert_eq!(code(call.call(ended, json!([saved, "one"]))), "OPERATION_NOT_ALLOWED", "{ended}");
+    }
+    // Its log is there too, archives included, and its events.
+    let head = |call: &mut Connection, session: &str| -> u64 {
+        let head = call.call("log.get_head", json!([session])).expect("a head");
+        head["position"].as_str().and_then(|text| text.parse().ok()).expect("a position")
+    };
+    assert!(head(call, &saved) < head(call, &live));
+    let history = json!([saved, "network", network, "name_description", 0, 1000]);
+    assert_eq!(call.call("log.get_history", history).expect("told").as_array().map(Vec::len), Some(51));
+    let events = call.call("event.from", json!([saved, ["network"], "", 1.0])).expect("events");
+    let known = events["events"].as_array().expect("a list").iter().any(|event| event["ref"] == network);
+    assert!(known, "{events}");
+    // Beside the calls, everything is of the live pool: such a session is nobody there.
+    assert_eq!(status(&house.server, &format!("/log?session_id={saved}")), 401);
+    assert_eq!(status(&house.server, &format!("/log?session_id={live}")), 200);
+    let listed = call.call("session.list", json!([live])).expect("listed");
+    let databases: Vec<&Value> = listed.as_object().expect("a map").values().map(|held| &held["database"]).collect();
+    assert!(databases.contains(&&json!("one")) && databases.contains(&&json!("")), "{databases:?}");
+    call.call("session.logout", json!([saved])).expect("it ends");
+    assert_eq!(code(house.name(&saved)), "SESSION_INVALID");
+    wait_for("what was laid out goes", Duration::from_secs(60), || (house.laid_out() == 0).then_some(()));
+    assert_eq!(house.name(&live).expect("it is there"), "after", "the live session goes on");
+}
+
+#[test]
+fn only_backups_in_the_folder_for_them_are_opened() {
+    let mut house = House::start();
+    let (backups, outside) = (house.data.join("backups"), house.data.join("secret"));
+    std::fs::copy(backups.join("one"), &outside).expect("copied");
+    std::os::unix::fs::symlink(&outside, backups.join("link")).expect("a link");
+    std::fs::write(backups.join("text"), "no database").expect("written");
+    std::fs::create_dir(backups.join("folder")).expect("a folder");
+    let outside = outside.to_str().expect("UTF-8").to_owned();
+    for name in ["", ".", "nothing", "folder", "text", "link", "../secret", "../log.sqlite", &outside] {
+        assert_eq!(code(house.open(name)), "COULD_NOT_IMPORT_DATABASE", "{name:?}");
+    }
+    let inside = backups.join("one").to_str().expect("UTF-8").to_owned();
+    for name in ["one", "./one", &inside] {
+        let opened = house.open(name).expect("it is a backup");
+        house.connection.call("session.logout", json!([opened])).expect("it ends");
+    }
+}
+
+#[test]
+fn a_file_that_has_more_in_it_than_a_backup_is_refused() {
+    let mut house = House::start();
+    let file = house.data.join("backups/strange");
+    std::fs::copy(house.data.join("backups/one"), &file).expect("copied");
+    crate::backup::sql(
+        &file,
+        "CREATE VIEW strange AS WITH RECURSIVE n(x) AS (SELECT 1 UNION SELECT x FROM n) SELECT * FROM n",
+    );
+    assert_eq!(code(house.open("strange")), "COULD_NOT_IMPORT_DATABASE");
+    crate::backup::sql(&file, "DROP VIEW strange");
+    house.open("strange").expect("without, it is a backup");
+    crate::backup::sql(
+        &file,
+        "DROP TRIGGER event_update; UPDATE event SET time = time + 1 WHERE position = (SELECT max(position) FROM event)",
+    );
+    assert_eq!(code(house.open("strange")), "COULD_NOT_IMPORT_DATABASE", "its chain is broken");
+    assert_eq!(house.laid_out(), 1, "what is refused leaves nothing");
+}
+
+#[test]
+fn few_are_open_at_the_same_time_and_none_outlives_the_server() {
+    let mut house = House::start();
+    let mut opened: Vec<String> = (0..OPEN_MAX).map(|_| house.open("one").expect("opened")).collect();
+    assert_eq!(code(house.open("one")), "COULD_NOT_IMPORT_DATABASE");
+    let first = opened.remove(0);
+    house.connection.call("session.logout", json!([first])).expect("it ends");
+    let again = wait_for("its place is free", Duration::from_secs(60), || house.open("one").ok());
+    opened.push(again);
+    house.server.stop();
+    house.server = Server::start(&house.data);
+    house.connection = Connection::open(house.server.http).expect("the server accepts");
+    for session in &opened {
+        assert_eq!(code(house.name(session)), "SESSION_INVALID", "it never becomes a session on the live pool");
+    }
+    assert_eq!(house.laid_out(), 0);
+    let live = house.session.clone();
+    assert_eq!(house.name(&live).expect("it is there"), "after");
+}
