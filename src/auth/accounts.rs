@@ -161,6 +161,11 @@ impl Accounts {
         Ok(())
     }
 
+    /// Returns when no password is being worked on.
+    pub async fn hashed(&self) {
+        self.hasher.idle().await;
+    }
+
     /// Ends the sessions that have expired, until the server stops.
     pub async fn sweep_for_ever(&self) {
         loop {

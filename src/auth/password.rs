@@ -86,6 +86,11 @@ impl Hasher {
         sealed.unwrap_or_else(|| Err(codes::CHANGE_PASSWORD_REJECTED("too many wait; try again")))
     }
 
+    /// Returns when nobody's hash is being computed.
+    pub async fn idle(&self) {
+        drop(self.permits.acquire_many(AT_ONCE as u32).await);
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let _waiting = Waiting::enter(&self.waiting)?;
         let _permit = self.permits.acquire().await.ok()?;
