@@ -6,9 +6,11 @@ use super::render;
 use crate::log::Port;
 use crate::log::archive::Archive;
 use crate::log::archive::keeper::{Keeper, Rules};
+use crate::log::rows::ago;
 use crate::log::sqlite::{LogReader, SqliteLog};
 use crate::log::writer::Writer;
-use crate::views::restore::{restore, told};
+use crate::value::Micros;
+use crate::views::restore::restore;
 use crate::world::World;
 use anyhow::Context;
 use serde_json::json;
@@ -27,11 +29,19 @@ pub struct ArchivingArgs {
     /// So many of the newest rows stay in the database too; older ones that are archived go from it.
     #[arg(long, env = "XENLEDGER_KEEP_ROWS", default_value_t = 1_000_000, value_name = "N")]
     pub keep_rows: u64,
+    /// What is older (90s, 15m, 2h, 7d) goes from the database however few rows there are, and is archived for that.
+    #[arg(long, env = "XENLEDGER_KEEP_AGE", value_name = "AGE", value_parser = age)]
+    pub keep_age: Option<Micros>,
+}
+
+fn age(text: &str) -> Result<Micros, String> {
+    let age = ago(text).filter(|age| *age > 0);
+    age.ok_or_else(|| "an age is a number with a unit: 90s, 15m, 2h or 7d".into())
 }
 
 impl ArchivingArgs {
     pub fn rules(&self) -> Rules {
-        Rules { rows: self.archive_rows, keep: self.keep_rows }
+        Rules { rows: self.archive_rows, keep: self.keep_rows, age: self.keep_age }
     }
 }
 
@@ -65,7 +75,7 @@ async fn seal(args: &ArchiveArgs) -> anyhow::Result<()> {
     anyhow::ensure!(head.position > 0, "the log is empty");
     let folder = log.archive_in(args.archiving.archive.as_deref()).await?;
     let reader = log.reader();
-    let (view, _) = restore(&reader, &args.log.data, told()).await?;
+    let (view, _) = restore(&reader, &args.log.data, super::rebuilding()).await?;
     let (writer, ledger) = Writer::new(log, term, view, world, Box::new(|_| ()));
     let writing = writer.start();
     let mut keeper = Keeper::new(ledger.clone(), reader, folder, args.archiving.rules());

@@ -11,7 +11,7 @@ use crate::log::writer::Writer;
 use crate::log::{Port, lineage};
 use crate::model::user;
 use crate::views::past::tell::fine_time;
-use crate::views::restore::{restore, told};
+use crate::views::restore::restore;
 use crate::views::store::Store;
 use crate::views::{Token, View};
 use crate::world::World;
@@ -85,7 +85,7 @@ async fn begin_anew(data: &Path, contents: Contents) -> anyhow::Result<(Token, O
     let mut log = SqliteLog::open(data).await?;
     let (term, _) = log.open().await?;
     let reader = log.reader();
-    let (mut view, _) = restore(&reader, data, told()).await?;
+    let (mut view, _) = restore(&reader, data, super::rebuilding()).await?;
     lineage::begin(&mut log, term, &mut view, &world).await?;
     let begun = Token::of(&view);
     let (writer, ledger) = Writer::new(log, term, view, world.clone(), Box::new(|_| ()));

@@ -24,7 +24,9 @@ pub mod watch;
 
 pub use serve::LogFormat;
 
-use std::io::Write;
+use crate::views::restore::told;
+use indicatif::{ProgressBar, ProgressFinish};
+use std::io::{IsTerminal, Write};
 
 /// What to do.
 #[derive(clap::Subcommand, Debug)]
@@ -106,6 +108,23 @@ impl Command {
         match self {
             Command::Serve(args) => args.log_format,
             _ => LogFormat::Text,
+        }
+    }
+}
+
+/// What is shown while a view is rebuilt from the log: to people a bar, once it takes long enough to be seen, and to
+/// whoever keeps what the server says a line now and then.
+fn rebuilding() -> impl FnMut(u64, u64) {
+    const AT_ONCE: u64 = 10_000;
+    let (mut lines, mut bar, mut begun) = (told(), None::<ProgressBar>, None);
+    let watched = std::io::stderr().is_terminal();
+    move |position, end| {
+        let begun = *begun.get_or_insert(position);
+        if !watched {
+            lines(position, end);
+        } else if end.saturating_sub(begun) > AT_ONCE {
+            let bar = bar.get_or_insert_with(|| verify::progress_bar(end).with_finish(ProgressFinish::AndClear));
+            bar.set_position(position);
         }
     }
 }

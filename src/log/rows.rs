@@ -104,7 +104,8 @@ fn fine_time(text: &str) -> Option<Micros> {
     Some(text.parse::<jiff::Timestamp>().ok()?.as_microsecond())
 }
 
-fn ago(text: &str) -> Option<Micros> {
+/// How long a text says: `90s`, `15m`, `2h`, `7d`.
+pub fn ago(text: &str) -> Option<Micros> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds: i64 = match unit {
         "s" => 1,

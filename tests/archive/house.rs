@@ -14,7 +14,7 @@ use xenledger::value::Value;
 use xenledger::views::{View, past::forward, restore};
 use xenledger::world::World;
 
-pub const RULES: Rules = Rules { rows: 40, keep: 5 };
+pub const RULES: Rules = Rules { rows: 40, keep: 5, age: None };
 
 pub struct House {
     data: tempfile::TempDir,
@@ -55,7 +55,11 @@ impl House {
     }
 
     pub fn keeper(&self) -> Keeper {
-        Keeper::new(self.ledger.clone(), self.reader.clone(), self.folder.clone(), RULES)
+        self.keeper_with(RULES)
+    }
+
+    pub fn keeper_with(&self, rules: Rules) -> Keeper {
+        Keeper::new(self.ledger.clone(), self.reader.clone(), self.folder.clone(), rules)
     }
 
     pub async fn work(&self, count: u64) {
@@ -130,7 +134,7 @@ pub async fn work(ledger: &Ledger, count: u64) {
             auth: "".into(),
             request: "".into(),
             cause: 0,
-            now: 1,
+            now: ledger.world().now(),
             seed: ledger.world().seed(),
             body: Intent::Call(Call { message, args: vec![record], background: false }),
         };

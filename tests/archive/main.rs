@@ -14,7 +14,7 @@ mod versions;
 use house::{House, RULES};
 use std::sync::Arc;
 use xenledger::event::Kind;
-use xenledger::log::archive::keeper::Keeper;
+use xenledger::log::archive::keeper::{Keeper, Rules};
 use xenledger::log::memory::{Injected, MemoryLog};
 use xenledger::log::writer::Writer;
 use xenledger::log::{Port, Row, rows::Rows};
@@ -95,6 +95,24 @@ async fn the_server_may_end_after_every_step() {
             assert!(house.first_here().await > 1, "{step:?}: rows went");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_archived_and_goes() {
+    const HOUR: i64 = 3_600 * 1_000_000;
+    let house = House::new().await;
+    let mut keeper = house.keeper_with(Rules { keep: 1_000_000, age: Some(HOUR), ..RULES });
+    house.work(10).await;
+    let old = house.ledger.view().position;
+    assert!(!keeper.step(&Default::default()).await.expect("nothing is due"), "few rows, and none of them old");
+    house.ledger.world().advance(std::time::Duration::from_secs(2 * 3600));
+    house.work(10).await;
+    let rows = house.rows_behind(0).await;
+    assert!(keeper.step(&Default::default()).await.expect("sealed"), "there are old rows");
+    assert_eq!(house.first_here().await, old + 1, "the old ones went, the young ones stay");
+    house.whole(&rows).await;
+    assert!(!keeper.step(&Default::default()).await.expect("nothing is due"), "what is left is young");
+    assert_eq!(house.files().len(), 1);
 }
 
 #[tokio::test]

@@ -13,14 +13,14 @@
 //! where the view is. Who starts with a long log that was never sealed catches
 //! up in ranges of ordinary size, on a view of its own.
 
-use super::super::rows::{PAGE, Rows};
+use super::super::rows::{Moment, PAGE, Rows};
 use super::super::writer::Ledger;
 use super::super::{Hash, StorageError, hash};
 use super::file::{Packed, Packer, Unpacker, digest};
 use super::{Archive, MESSAGE, file_name, first_in, storage};
 use crate::command::{Command, Draft, Principal};
 use crate::event::Kind;
-use crate::value::Value;
+use crate::value::{Micros, Value};
 use crate::views::{View, replay};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(5);
 /// Rows that go from the database in one transaction: few, since mutations wait for it.
 const TRIM_ROWS: usize = 500;
+/// How often it looks up to where rows are too old, in microseconds.
+const LOOK_EVERY: Micros = 10 * 60 * 1_000_000;
 /// How long it rests between two of them.
 const TRIM_PAUSE: Duration = Duration::from_millis(50);
 
@@ -41,6 +43,8 @@ pub struct Rules {
     pub rows: u64,
     /// The newest rows, which stay in the database though they are archived.
     pub keep: u64,
+    /// What is older goes from the database even so, and is archived for that if it is not yet. `None`: nothing is.
+    pub age: Option<Micros>,
 }
 
 /// See the module.
@@ -51,11 +55,13 @@ pub struct Keeper {
     rules: Rules,
     /// The view at the end of the newest archive, while it catches up.
     view: Option<View>,
+    /// When it was last looked up to where rows are too old.
+    looked: Option<Micros>,
 }
 
 impl Keeper {
     pub fn new(ledger: Ledger, rows: impl Rows, folder: PathBuf, rules: Rules) -> Keeper {
-        Keeper { ledger, rows: Box::new(rows), folder, rules, view: None }
+        Keeper { ledger, rows: Box::new(rows), folder, rules, view: None, looked: None }
     }
 
     /// Works until the server stops.
@@ -89,7 +95,7 @@ impl Keeper {
         if self.rules.rows == 0 {
             return Ok(false);
         }
-        let sealed = self.seal(self.rules.rows).await?;
+        let sealed = self.seal(self.rules.rows).await? || (self.is_old().await? && self.seal(1).await?);
         self.trim(stop).await?;
         Ok(sealed && !stop.is_cancelled())
     }
@@ -107,6 +113,18 @@ impl Keeper {
         self.ledger.seal(archive).await?;
         tracing::info!(first, last, file, "rows of the log are archived");
         Ok(true)
+    }
+
+    /// Before when rows are too old for the database.
+    fn oldest(&self) -> Option<Micros> {
+        self.rules.age.map(|age| self.ledger.world().now().saturating_sub(age))
+    }
+
+    /// Whether there is a row that is not archived and too old.
+    async fn is_old(&self) -> Result<bool, StorageError> {
+        let Some(oldest) = self.oldest() else { return Ok(false) };
+        let next = self.rows.behind(self.archived().await?, 1).await?;
+        Ok(next.first().is_some_and(|row| row.time < oldest))
     }
 
     /// The position up to which everything is archived.
@@ -228,9 +246,23 @@ impl Keeper {
         told.map(drop).map_err(|error| StorageError(format!("the seal was not written: {error}")))
     }
 
-    /// Lets archived rows go that are more than are to be kept.
-    pub async fn trim(&self, stop: &CancellationToken) -> Result<(), StorageError> {
-        let Some(to) = self.ledger.view().position.checked_sub(self.rules.keep) else { return Ok(()) };
+    /// The position of the last row that is too old; looked for now and then, since it is a search. 0: none.
+    async fn aged(&mut self) -> Result<u64, StorageError> {
+        let (Some(oldest), now) = (self.oldest(), self.ledger.world().now()) else { return Ok(0) };
+        if self.looked.is_some_and(|looked| now - looked < LOOK_EVERY) {
+            return Ok(0);
+        }
+        self.looked = Some(now);
+        Moment::Time(oldest - 1).position(&*self.rows).await
+    }
+
+    /// Lets archived rows go that are more, or older, than are to be kept.
+    pub async fn trim(&mut self, stop: &CancellationToken) -> Result<(), StorageError> {
+        let surplus = self.ledger.view().position.saturating_sub(self.rules.keep);
+        let to = surplus.max(self.aged().await?);
+        if to == 0 {
+            return Ok(());
+        }
         while !stop.is_cancelled() && self.ledger.trim(to, TRIM_ROWS).await? == TRIM_ROWS {
             tokio::time::sleep(TRIM_PAUSE).await;
         }
