@@ -7,9 +7,9 @@ use crate::log::sqlite::LogReader;
 use crate::model::{CLASSES, ClassId, MODEL};
 use crate::value::{Encode, Ref};
 use crate::views::View;
-use crate::views::past::{diff, filter, forward, history};
+use crate::views::past::{backward, diff, filter, forward, history};
 use crate::views::read::{ReadView, Scope};
-use crate::views::restore::restore;
+use crate::views::restore::{restore, stored};
 use crate::views::store::Store;
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
@@ -77,7 +77,7 @@ pub struct DiffArgs {
 
 pub async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     let reader = LogReader::open(&args.log.data).await?;
-    let view = view_at(&reader, View::default(), args.until.as_deref()).await?;
+    let view = view_at(&reader, &args.log.data, args.until.as_deref()).await?;
     if args.state_hash {
         return super::print(&format!("{} {}", view.position, super::verify::hex(&view.state_hash())));
     }
@@ -96,16 +96,28 @@ pub async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Folds the log from `start` to a moment, with a progress bar.
-pub async fn view_at(reader: &LogReader, start: View, until: Option<&str>) -> anyhow::Result<View> {
+/// Where a moment is in the log; without one, its end.
+async fn position_of(reader: &LogReader, at: Option<&str>) -> anyhow::Result<u64> {
     let head = reader.head().await?;
-    let position = match until {
+    let position = match at {
         None => head.position,
         Some(text) => moment(text)?.position(reader).await?,
     };
     if position > head.position {
         bail!("position {position} is not there yet: the log ends at {}", head.position);
     }
+    Ok(position)
+}
+
+/// The view at a moment: from the stored one, if that is not behind it, or folded from the beginning.
+pub async fn view_at(reader: &LogReader, data: &Path, until: Option<&str>) -> anyhow::Result<View> {
+    let position = position_of(reader, until).await?;
+    let stored = stored(reader, data).await?.filter(|view| view.position <= position);
+    folded(reader, stored.unwrap_or_default(), position).await
+}
+
+/// Folds the log from `start` to a position, with a progress bar.
+async fn folded(reader: &LogReader, start: View, position: u64) -> anyhow::Result<View> {
     let bar: ProgressBar = super::verify::progress_bar(position);
     let view = forward(reader, start, position, |at| bar.set_position(at)).await?;
     bar.finish_and_clear();
@@ -197,20 +209,40 @@ fn in_class(view: &View, class: ClassId, text: &str) -> anyhow::Result<Ref> {
 
 pub async fn differences(args: DiffArgs) -> anyhow::Result<()> {
     let reader = LogReader::open(&args.log.data).await?;
-    let from = view_at(&reader, View::default(), Some(&args.from)).await?;
-    // The later one is the earlier one, and more: the two share what did not change between them.
-    let to = match &args.to {
-        Some(to) if moment(to)?.position(&reader).await? < from.position => {
-            bail!("{to} is before {}: the earlier moment comes first", args.from)
-        }
-        to => view_at(&reader, from.clone(), to.as_deref()).await?,
-    };
+    let (present, _) = restore(&reader, &args.log.data, super::rebuilding()).await?;
+    let from = position_of(&reader, Some(&args.from)).await?;
+    let to = position_of(&reader, args.to.as_deref()).await?;
+    if to < from {
+        bail!("{} is before {}: the earlier moment comes first", args.to.unwrap_or_default(), args.from);
+    }
+    let (from, to) = both(&reader, present, from, to).await?;
     let found = diff::diff(&from, &to);
     let text = match args.json {
         true => render::json_lines(found.iter().map(diff::Difference::record)),
         false => table(&found),
     };
     super::print(&text)
+}
+
+/// Two views, by the shorter way: back from the present, or from the beginning. The second one is made from the first,
+/// so that the two share what did not change between them.
+async fn both(reader: &LogReader, present: View, from: u64, to: u64) -> anyhow::Result<(View, View)> {
+    let back = present.position.checked_sub(from).filter(|back| *back < to);
+    let Some(back) = back else {
+        let earlier = folded(reader, View::default(), from).await?;
+        let later = folded(reader, earlier.clone(), to).await?;
+        return Ok((earlier, later));
+    };
+    let (bar, head) = (super::verify::progress_bar(back), present.position);
+    let progress = |at: u64| bar.set_position(head.saturating_sub(at));
+    // A running server may have gone on since the present was read.
+    let later = match to < head {
+        true => backward(reader, present, to, progress).await?,
+        false => folded(reader, present, to).await?,
+    };
+    let earlier = backward(reader, later.clone(), from, progress).await?;
+    bar.finish_and_clear();
+    Ok((earlier, later))
 }
 
 fn table(found: &[diff::Difference]) -> String {

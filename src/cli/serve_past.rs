@@ -25,7 +25,7 @@ use crate::subscribe::push::Push;
 use crate::subscribe::push::address::Allowed;
 use crate::subscribe::push::post::Post;
 use crate::views::past::{Past, with_accounts_of};
-use crate::views::restore::{self, restore};
+use crate::views::restore::restore;
 use crate::views::{View, store};
 use crate::world::World;
 use std::sync::Arc;
@@ -57,10 +57,10 @@ impl Drop for Shown {
 pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let world = World::real();
     let reader = LogReader::open(&args.data).await?;
-    let (present, _) = restore(&reader, &args.data, restore::told()).await?;
+    let (present, _) = restore(&reader, &args.data, super::rebuilding()).await?;
     let mut view = match args.at.as_deref() {
         None => present.clone(),
-        Some(at) => super::past::view_at(&reader, View::default(), Some(at)).await?,
+        Some(at) => super::past::view_at(&reader, &args.data, Some(at)).await?,
     };
     with_accounts_of(&mut view, &present);
     let (position, time) = (view.position, crate::views::past::tell::fine_time(view.time));

@@ -38,12 +38,12 @@ impl Gateway {
             "get_events" => self.log_events(call).await?,
             "get_history" => self.log_history(call).await?,
             "get_power_state_history" => self.power_states(call.reference(0), caller).await?,
-            "get_state_hash" => Value::from(hex(&self.view_at(call.text(0)).await?.state_hash())),
+            "get_state_hash" => Value::from(hex(&self.view_at(call.text(0), true).await?.state_hash())),
             "diff" => self.log_diff(call).await?,
             "get_record_at" => return self.record_at(call).await,
             "get_all_records_at" => {
                 let class = class_of(call.text(0))?;
-                let view = self.view_at(call.text(1)).await?;
+                let view = self.view_at(call.text(1), false).await?;
                 return Ok(Answer::Records(Sight { view, scope: Scope::All }, class));
             }
             _ => return Err(codes::NOT_IMPLEMENTED(call.message.full_name)),
@@ -113,7 +113,7 @@ impl Gateway {
     }
 
     async fn log_diff(&self, call: &Call) -> Result<Value, ApiError> {
-        let (from, to) = (self.view_at(call.text(0)).await?, self.view_at(call.text(1)).await?);
+        let (from, to) = (self.view_at(call.text(0), false).await?, self.view_at(call.text(1), false).await?);
         let found = diff::diff(&from, &to);
         Ok(Value::set(found.iter().take(DIFFERENCES_MAX).map(diff::Difference::record)))
     }
@@ -121,15 +121,18 @@ impl Gateway {
     async fn record_at(&self, call: &Call) -> Result<Answer, ApiError> {
         let class = class_of(call.text(0))?;
         let reference = reference_of(class, call.text(1))?;
-        let view = self.view_at(call.text(2)).await?;
+        let view = self.view_at(call.text(2), false).await?;
         let object = view.object(class, reference).cloned();
         let object = object.ok_or_else(|| codes::HANDLE_INVALID(class.name(), reference))?;
         Ok(Answer::Record(Sight { view, scope: Scope::All }, class, object))
     }
 
-    async fn view_at(&self, at: &str) -> Result<Arc<View>, ApiError> {
+    /// The view at a moment; `exact` where the order of sets' members counts, as it does for the state's hash.
+    async fn view_at(&self, at: &str, exact: bool) -> Result<Arc<View>, ApiError> {
         let moment = Moment::parse(at, self.ledger.world().now()).ok_or_else(|| codes::INVALID_VALUE("at", at))?;
-        match self.past.at(moment, self.ledger.view()).await {
+        let present = self.ledger.view();
+        let view = if exact { self.past.at(moment, present).await } else { self.past.near(moment, present).await };
+        match view {
             Err(Lost::Future { .. }) => Err(codes::INVALID_VALUE("at", at)),
             other => other.map_err(lost),
         }

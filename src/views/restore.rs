@@ -74,6 +74,11 @@ pub fn told() -> impl FnMut(u64, u64) {
     }
 }
 
+/// The view in the store, if the log has its last event.
+pub async fn stored(reader: &LogReader, data: &Path) -> Result<Option<View>, Broken> {
+    Ok(from_store(reader, data).await?.map(|(view, _)| view))
+}
+
 /// The view in the store, if the log has its last event, and the chain behind that event.
 async fn from_store(reader: &LogReader, data: &Path) -> Result<Option<(View, Chain)>, Broken> {
     let Some(view) = store::load(data).await else { return Ok(None) };

@@ -31,7 +31,7 @@ impl Difference {
             !field.flags.internal && !field.flags.secret && !field.flags.volatile && field.far.is_none()
         });
         let both = shown.map(|(index, field)| (field.name, before.record[index].clone(), after.record[index].clone()));
-        both.filter(|(_, old, new)| old != new).collect()
+        both.filter(|(_, old, new)| !same(old, new)).collect()
     }
 
     /// As a record: `fields` has old and new values; what came or went is named alone.
@@ -47,6 +47,14 @@ impl Difference {
         let name = named.and_then(|object| super::tell::name_of(self.class, object));
         members.extend(name.map(|name| ("name", name.into())));
         Value::map(members)
+    }
+}
+
+/// Whether two values say the same: members of sets have no order.
+fn same(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Set(old), Value::Set(new)) => old.len() == new.len() && old.iter().all(|one| new.contains(one)),
+        _ => old == new,
     }
 }
 

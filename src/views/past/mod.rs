@@ -4,7 +4,8 @@
 //! views that were asked for last.
 //!
 //! ```text
-//!   a moment ──▶ its position ──▶ nearest view kept at or before it ──replay the rows between──▶ view, kept
+//!   a moment ──▶ its position ─┬▶ nearest view kept at or before it ──replay the rows between──▶ view, kept
+//!                              └▶ nearer to the present: its rows are taken back ──▶ view
 //! ```
 
 pub mod diff;
@@ -12,7 +13,7 @@ pub mod filter;
 pub mod tell;
 
 use super::relations::HOLDING;
-use super::{Object, View, replay};
+use super::{Object, View, replay, undo};
 use crate::event::{Event, Operation};
 use crate::log::StorageError;
 use crate::log::rows::{Moment, PAGE, Rows};
@@ -60,6 +61,32 @@ pub async fn forward(
         }
     }
     Ok(view)
+}
+
+/// The view at a position that is not behind that of `view`: its newest events are taken back. It is the same but for
+/// the members of sets, which may have another order; who needs the state's hash folds forward.
+pub async fn backward(
+    rows: &dyn Rows,
+    mut view: View,
+    position: u64,
+    mut progress: impl FnMut(u64),
+) -> Result<View, Lost> {
+    let mut before = view.position.saturating_add(1);
+    loop {
+        let page = rows.before(before, PAGE).await?;
+        for row in &page {
+            if row.position <= position {
+                (view.lineage, view.position, view.time, view.hash) = (row.lineage, row.position, row.time, row.hash);
+                return Ok(view);
+            }
+            undo(&mut view, &read(row)?);
+            before = row.position;
+        }
+        if page.is_empty() {
+            return Ok(View::default());
+        }
+        progress(before);
+    }
 }
 
 fn read(row: &crate::log::Row) -> Result<Event, Lost> {
@@ -140,6 +167,21 @@ impl Past {
             kept.remove(0);
         }
         Ok(view)
+    }
+
+    /// The same for whom the order of sets' members says nothing: from the present, where that is nearer.
+    pub async fn near(&self, moment: Moment, present: Arc<View>) -> Result<Arc<View>, Lost> {
+        let position = moment.position(self.rows()).await?;
+        let kept = self.kept.lock().await;
+        let behind = kept.iter().map(|view| view.position).filter(|kept| *kept <= position).max().unwrap_or(0);
+        drop(kept);
+        match present.position.checked_sub(position) {
+            Some(back @ 1..) if back < position - behind => {
+                let view = backward(self.rows(), View::clone(&present), position, |_| {}).await?;
+                Ok(Arc::new(view))
+            }
+            _ => self.at(moment, present).await,
+        }
     }
 
     /// What happened to one object behind `after`, oldest first: at most `limit` events.

@@ -50,6 +50,26 @@ async fn any_position_comes_back_as_it_was() {
 }
 
 #[tokio::test]
+async fn what_is_near_is_reached_from_the_present() {
+    let (log, views, vm) = written().await;
+    let head = views.len() - 1;
+    for (position, expected) in views.iter().enumerate() {
+        let back = backward(&log, views[head].clone(), position as u64, |_| {}).await.expect("read");
+        assert!(diff::diff(&back, expected).is_empty(), "at {position}");
+        assert_eq!((back.position, back.hash, back.time), (expected.position, expected.hash, expected.time));
+        let counts = |view: &View| view.counts().collect::<Vec<_>>();
+        assert_eq!(counts(&back), counts(expected));
+    }
+    let past = Past::new(log);
+    let present = Arc::new(views[head].clone());
+    let near = past.near(Moment::Position(head as u64 - 1), present.clone()).await.expect("it is there");
+    assert_eq!(&**near.find::<VM>(vm).expect("there").get(VM::name_label), "b");
+    assert!(past.kept.lock().await.is_empty(), "what is not exact is not gone on from");
+    let future = past.near(Moment::Position(head as u64 + 1), present).await;
+    assert!(matches!(future, Err(Lost::Future { .. })));
+}
+
+#[tokio::test]
 async fn a_field_tells_who_changed_it() {
     let (log, views, vm) = written().await;
     let head = views.len() as u64 - 1;
