@@ -1,19 +1,22 @@
 //! Saved databases that sessions read: backups in a folder of the operator's
-//! choice. One is laid out in a folder of its own, checked and folded on a thread
+//! choice, and copies on disks. One is laid out in a folder of its own, checked and folded on a thread
 //! of its own, and served as `serve --read-only` serves a data folder.
 
 use super::serve_past::{Borrowed, show};
+use crate::driver::Driver;
 use crate::error::{ApiError, codes};
 use crate::gateway::databases::{Finding, Found, Source};
 use crate::log::backup::lay_out;
 use crate::log::memory::MemoryLog;
 use crate::log::sqlite::LogReader;
 use crate::log::{Head, Port};
+use crate::reconcile::config::image;
 use crate::value::Ref;
 use crate::views::past::with_session;
 use crate::views::restore::folded;
 use crate::views::{Object, View, store};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The folder of backups in the data folder, unless another is given.
@@ -32,6 +35,7 @@ pub struct Saved {
     backups: PathBuf,
     open: PathBuf,
     next: AtomicU64,
+    driver: Arc<dyn Driver>,
     borrowed: Borrowed,
 }
 
@@ -48,11 +52,11 @@ impl Drop for Folder {
 
 impl Saved {
     /// What an earlier run left open is removed: its sessions read nothing any more.
-    pub fn new(data: &Path, backups: Option<&Path>, borrowed: Borrowed) -> Saved {
+    pub fn new(data: &Path, backups: Option<&Path>, driver: Arc<dyn Driver>, borrowed: Borrowed) -> Saved {
         let open = data.join(OPEN);
         let _ = std::fs::remove_dir_all(&open);
         let backups = backups.map_or_else(|| data.join(BACKUPS), Path::to_path_buf);
-        Saved { backups, open, next: AtomicU64::new(0), borrowed }
+        Saved { backups, open, next: AtomicU64::new(0), driver, borrowed }
     }
 
     /// The file of that name in the folder of backups. What is elsewhere is not there, whatever it is.
@@ -68,10 +72,10 @@ impl Saved {
         let work = tokio::runtime::Handle::current();
         let read = tokio::task::spawn_blocking(move || work.block_on(read(&file, Folder(folder))));
         let read = read.await.map_err(|_| codes::INTERNAL_ERROR("the saved database could not be read"))?;
-        let (view, reader, folder) = read.map_err(|why| codes::COULD_NOT_IMPORT_DATABASE(why))?;
+        let (view, reader, folder) = read.map_err(codes::COULD_NOT_IMPORT_DATABASE)?;
         let mut port = MemoryLog::behind(store::Mark::of(&view).head());
         let opened: Result<(u64, Head), _> = port.open().await;
-        let (term, _) = opened.map_err(|error| codes::INTERNAL_ERROR(error))?;
+        let (term, _) = opened.map_err(codes::INTERNAL_ERROR)?;
         let borrowed = self.borrowed.clone();
         Ok(Box::new(move |own: &Object| {
             let mut view = view;
@@ -105,7 +109,10 @@ impl Source for Saved {
         Box::pin(async move { self.read(self.backup(name)?).await })
     }
 
-    fn disk<'a>(&'a self, _view: &'a View, _vdi: Ref) -> Finding<'a> {
-        Box::pin(async { Err(codes::COULD_NOT_IMPORT_DATABASE("disks are not read")) })
+    fn disk<'a>(&'a self, view: &'a View, vdi: Ref) -> Finding<'a> {
+        Box::pin(async move {
+            let image = image(view, vdi).ok_or_else(|| codes::HANDLE_INVALID("VDI", vdi))?;
+            self.read(self.driver.contents(&image).await?).await
+        })
     }
 }

@@ -25,6 +25,7 @@ use crate::log::signed::{self, Signer};
 use crate::log::sqlite::{LogReader, SqliteLog};
 use crate::log::writer::{Ledger, Published, Writer};
 use crate::model::{ClassId, host};
+use crate::reconcile::replicate::Replicator;
 use crate::reconcile::{Reconciler, timers};
 use crate::subscribe::Subscribers;
 use crate::subscribe::feed::Feed;
@@ -32,7 +33,7 @@ use crate::subscribe::push::Push;
 use crate::subscribe::push::address::Allowed;
 use crate::subscribe::push::post::Post;
 use crate::views::past::Past;
-use crate::views::restore::{self, restore};
+use crate::views::restore::restore;
 use crate::views::store::Follower;
 use crate::world::World;
 use anyhow::Context;
@@ -122,7 +123,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (term, _) = log.open().await?;
     let archives = log.archive_in(args.archives.archive.as_deref()).await?;
     let reader = log.reader();
-    let (mut view, restored) = restore(&reader, &args.data, restore::told()).await?;
+    let (mut view, restored) = restore(&reader, &args.data, super::rebuilding()).await?;
     tracing::info!(position = view.position, folded = restored.folded, "the view is there");
     let new = view.position == 0;
     if new {
@@ -155,6 +156,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         begin(&ledger, facts, args.demo).await?;
     }
     let pushing = tokio::spawn(push.clone().run());
+    let replicator = Replicator::new(ledger.clone(), driver.clone(), &args.data);
+    tokio::spawn(replicator.run(published.clone(), stop.clone()));
     reconcile(driver.clone(), &ledger, &subscribers, published, &stop)?;
     let keeper = Keeper::new(ledger.clone(), reader.clone(), archives, args.archives.rules());
     tokio::spawn(keeper.run(stop.clone()));
@@ -170,7 +173,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         identity: identity.clone(),
         socket: args.unix.is_some(),
     };
-    let databases = Databases::of(Saved::new(&args.data, args.backups.as_deref(), borrowed));
+    let databases = Databases::of(Saved::new(&args.data, args.backups.as_deref(), driver.clone(), borrowed));
     let gateway = Gateway::new(Parts {
         ledger,
         subscribers,

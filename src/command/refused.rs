@@ -86,11 +86,6 @@ pub const REFUSED: &[Refused] = &[
             "Rate_limit.*",
         ],
     },
-    Refused {
-        why: "disaster recovery: a disk would hold the vendor's own database, for another of its pools to recover from; \
-              copies of the log are backups and archives",
-        messages: &["SR.enable_database_replication", "VDI.open_database"],
-    },
 ];
 
 /// What has code that looks at the arguments, and then always says no: with the error that tells clients most.
@@ -139,6 +134,7 @@ pub const GATEWAY: &[&str] = &[
     "subscription.poll",
     "subscription.test",
     "task.wait",
+    "VDI.open_database",
     "VM.get_power_state_history",
     "event.*",
     "log.*",

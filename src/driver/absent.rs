@@ -1,8 +1,9 @@
 //! No hypervisor: for a server that shows the past and carries nothing out.
 
-use super::{Action, Driver, Facts, Observation, Progress, Trace, Work};
+use super::{Action, Driver, Facts, Image, Observation, Progress, Trace, Work};
 use crate::error::{ApiError, codes};
 use crate::value::Ref;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 /// See the module.
@@ -27,6 +28,14 @@ impl Driver for Absent {
     }
 
     fn discard(&self, _mark: Ref) -> Work<'_, ()> {
+        refused()
+    }
+
+    fn fill<'a>(&'a self, _disk: &'a Image, _from: &'a Path) -> Work<'a, ()> {
+        refused()
+    }
+
+    fn contents<'a>(&'a self, _disk: &'a Image) -> Work<'a, PathBuf> {
         refused()
     }
 

@@ -30,6 +30,7 @@ pub use observation::{Ended, Guest, Machine, Observation, Power};
 use crate::error::{ApiError, codes};
 use crate::value::Ref;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -67,6 +68,12 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Takes away what an unfinished action built, and lets what it changed be as before, where that is possible.
     fn discard(&self, mark: Ref) -> Work<'_, ()>;
+
+    /// Puts a file in the place of a disk's contents, whole or not at all; the disk keeps its size.
+    fn fill<'a>(&'a self, disk: &'a Image, from: &'a Path) -> Work<'a, ()>;
+
+    /// The file that has a disk's contents.
+    fn contents<'a>(&'a self, disk: &'a Image) -> Work<'a, PathBuf>;
 
     /// The hypervisor's own log, newest last; `clear` takes away what it gives.
     fn console(&self, clear: bool) -> Work<'_, String>;

@@ -13,6 +13,7 @@ use super::Gateway;
 use super::answer::Answer;
 use super::dispatch::{Caller, Noted};
 use crate::auth::{session_invalid, session_key};
+use crate::command::storage::replication;
 use crate::command::{self, Call};
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, Message, session};
@@ -99,6 +100,19 @@ impl Gateway {
     pub(super) async fn open_file(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
         let name = call.text(0);
         self.open_database(name.to_string(), self.databases.source.file(name), call.message, caller).await
+    }
+
+    /// `VDI.open_database`.
+    pub(super) async fn open_disk(&self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
+        if call.background {
+            return Err(codes::OPERATION_NOT_ALLOWED(
+                "the result is a way in, which no task keeps: call it without Async",
+            ));
+        }
+        let (view, disk) = (self.ledger.view(), call.reference(0));
+        replication::assert_opens(&view, disk)?;
+        let finding = self.databases.source.disk(&view, disk);
+        self.open_database(disk.to_string(), finding, call.message, caller).await
     }
 
     /// Reads a saved database, begins a session on it, and closes it when that session ends.

@@ -18,8 +18,9 @@ use std::sync::Arc;
 /// Hashes passwords, so it is served before the writer.
 const CHANGE_PASSWORD: &str = "session.change_password";
 const SET_PASSWORD: &str = "user.set_password";
-/// Reads files, so it is served before the writer.
+/// They read files, so they are served before the writer.
 const CREATE_FROM_DB_FILE: &str = "session.create_from_db_file";
+const OPEN_DATABASE: &str = "VDI.open_database";
 
 /// What a server answers to changes that only shows.
 pub(super) const SHOWN: &str = "this is the pool as it was, and nothing changes it";
@@ -170,6 +171,7 @@ impl Gateway {
                 }
             }
             ClassId::log => return self.look_back(&call, &caller).await,
+            ClassId::VDI if message.full_name == OPEN_DATABASE => return self.open_disk(&call, &caller).await,
             ClassId::VM if message.full_name == POWER_STATES => return self.look_back(&call, &caller).await,
             ClassId::session if message.full_name == CHANGE_PASSWORD => {
                 let (old, new) = (call.text(0), call.text(1));

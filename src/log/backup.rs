@@ -197,6 +197,7 @@ pub async fn lay_out(file: &Path, folder: &Path) -> Result<(), StorageError> {
     let log = folder.join(FILE);
     private(&log).map_err(|error| failed("cannot make", &log, error))?;
     fs::copy(file, &log).map_err(|error| failed("cannot copy", file, error))?;
+    cut(&log).map_err(|error| failed("cannot read", file, error))?;
     let none = || StorageError("it is no backup of this program".into());
     let mut copied = open(&log).await.map_err(|_| none())?;
     run(&mut copied, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON").await.map_err(|_| none())?;
@@ -218,6 +219,20 @@ pub async fn lay_out(file: &Path, folder: &Path) -> Result<(), StorageError> {
     run(&mut copied, &tidied).await.map_err(unreadable)?;
     migrate(&mut copied, folder).await?;
     copied.close().await.map_err(unreadable)
+}
+
+/// Takes off what is behind the database: a disk is larger than what was put on it. Its header tells how many pages
+/// it has, and how large one is.
+fn cut(file: &Path) -> std::io::Result<()> {
+    let mut header = [0; 32];
+    let opened = fs::File::options().read(true).write(true).open(file)?;
+    std::io::Read::read_exact(&mut &opened, &mut header)?;
+    let page = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 1 << 16,
+        bytes => u64::from(bytes),
+    };
+    let bytes = page * u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]));
+    if bytes > 0 && bytes < opened.metadata()?.len() { opened.set_len(bytes) } else { Ok(()) }
 }
 
 /// What is in a database: tables, indexes, triggers, and how each was made.

@@ -15,6 +15,7 @@ pub mod config;
 mod job;
 mod observe;
 pub mod plan;
+pub mod replicate;
 mod report;
 pub mod timers;
 

@@ -131,6 +131,7 @@ const PLANS: &[(&str, Planner)] = &[
     ("SR.create", |order| Ok(Action::CreateRepository(order.asked_repository()?))),
     ("SR.probe", |order| Ok(Action::Probe(order.probed(2)))),
     ("SR.probe_ext", |order| Ok(Action::Probe(order.probed(2)))),
+    ("SR.enable_database_replication", disks),
     ("SR.destroy", |order| Ok(Action::DestroyRepository(order.repository(order.object)?))),
     ("SR.scan", |order| Ok(Action::Scan(order.repository(order.object)?))),
     ("SR.update", |order| Ok(Action::Scan(order.repository(order.object)?))),

@@ -169,3 +169,79 @@ fn few_are_open_at_the_same_time_and_none_outlives_the_server() {
     let live = house.session.clone();
     assert_eq!(house.name(&live).expect("it is there"), "after");
 }
+
+#[test]
+fn a_disk_holds_the_database_and_a_session_reads_it() {
+    let mut house = House::start();
+    let (live, network) = (house.session.clone(), house.network.clone());
+    let call = &mut house.connection;
+    let repositories = call.call("SR.get_all_records", json!([live])).expect("records");
+    let mut repositories = repositories.as_object().expect("a map").iter();
+    let (repository, _) = repositories.find(|(_, sr)| sr["content_type"] == "user").expect("one of disks");
+    call.call("SR.enable_database_replication", json!([live, repository])).expect("enabled");
+    let disks = call.call("pool.get_all_records", json!([live])).expect("the pool");
+    let disk = disks.as_object().expect("a map").values().next().expect("one")["metadata_VDIs"][0].clone();
+    wait_for("the copy is written", Duration::from_secs(60), || {
+        let latest = call.call("VDI.get_metadata_latest", json!([live, disk])).expect("answers");
+        (latest == json!(true)).then_some(())
+    });
+    let open = |call: &mut Connection| call.call("VDI.open_database", json!([live, disk]));
+    assert_eq!(code(open(call)), "VDI_CONTAINS_METADATA_OF_THIS_POOL");
+    assert_eq!(code(call.call("VDI.destroy", json!([live, disk]))), "VDI_IN_USE");
+    call.call("SR.disable_database_replication", json!([live, repository])).expect("disabled");
+    call.call("network.set_name_label", json!([live, network, "later"])).expect("set");
+    assert_eq!(code(call.call("Async.VDI.open_database", json!([live, disk]))), "OPERATION_NOT_ALLOWED");
+    let copy = call.call("VDI.copy", json!([live, disk, repository])).expect("a copy of the copy");
+    for held in [&disk, &copy] {
+        let saved = call.call("VDI.open_database", json!([live, held])).expect("opened");
+        let name = call.call("network.get_name_label", json!([saved, network])).expect("it is there");
+        assert_eq!(name, "after");
+        let secrets = call.call("network.set_name_label", json!([saved, network, "x"]));
+        assert_eq!(code(secrets), "OPERATION_NOT_ALLOWED");
+        call.call("session.logout", json!([saved])).expect("it ends");
+    }
+    call.call("VDI.destroy", json!([live, disk])).expect("it is a disk like any other now");
+    let saved = call.call("VDI.open_database", json!([live, copy])).expect("what is shared stays");
+    call.call("session.logout", json!([saved])).expect("it ends");
+}
+
+#[test]
+fn a_second_server_that_replays_the_log_has_the_same_state() {
+    let mut house = House::start();
+    let head = |call: &mut Connection, session: &str| -> Value {
+        call.call("log.get_head", json!([session])).expect("a head")["position"].clone()
+    };
+    let hash = |call: &mut Connection, session: &str, at: &Value| -> Value {
+        call.call("log.get_state_hash", json!([session, at])).expect("a hash")
+    };
+    let (live, network) = (house.session.clone(), house.network.clone());
+    // What is added and removed in turn leaves sets in an order that only a replay in order brings back.
+    for nth in 0..6 {
+        for (message, tag) in [("add_tags", nth), ("remove_tags", nth / 2), ("add_tags", nth / 2)] {
+            let args = json!([live, network, format!("tag {tag}")]);
+            house.connection.call(&format!("network.{message}"), args).expect("changed");
+        }
+    }
+    let end = head(&mut house.connection, &live);
+    let restored = house.data.with_file_name("second");
+    let file = house.data.with_file_name("whole");
+    let file = file.to_str().expect("UTF-8");
+    said(&house.data, &["log", "backup", file]);
+    said(&restored, &["log", "restore", file]);
+    let second = Server::start(&restored);
+    let mut there = Connection::open(second.http).expect("the server accepts");
+    let session = there.call("session.login_with_password", json!(["root", crate::server::PASSWORD])).expect("in");
+    let session = session.as_str().expect("a reference");
+    let last: u64 = end.as_str().and_then(|end| end.parse().ok()).expect("a position");
+    for at in [1, 2, last / 3, last / 2, last - 5, last] {
+        let at = json!(at.to_string());
+        assert_eq!(hash(&mut there, session, &at), hash(&mut house.connection, &live, &at), "at {at}");
+    }
+    let replayed = said(&restored, &["log", "replay", "--state-hash", "--until", &last.to_string()]);
+    let told = hash(&mut house.connection, &live, &end);
+    assert!(replayed.trim().ends_with(told.as_str().expect("text")), "{replayed} and {told}");
+    // A log that is whole in the database is folded in another language too.
+    let demo = house.data.with_file_name("demo");
+    Server::start_with(&demo, &["--demo"]).stop();
+    crate::versions::folded_elsewhere(&demo, said(&demo, &["log", "replay", "--state-hash"]).trim());
+}

@@ -11,6 +11,7 @@ pub mod figures;
 pub mod moves;
 pub mod pbd;
 pub mod plugins;
+pub mod replication;
 pub mod sr;
 pub mod vbd;
 pub mod vdi;
@@ -33,7 +34,8 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("SR.probe", sr::begin_probe),
     ("SR.probe_ext", sr::begin_probe),
     ("SR.make", sr::make),
-    ("SR.disable_database_replication", sr::disable_database_replication),
+    ("SR.enable_database_replication", replication::begin_enable),
+    ("SR.disable_database_replication", replication::disable),
     ("SR.record_data_source", figures::record),
     ("SR.forget_data_source_archives", figures::forget),
     ("SR.set_name_label", super::generic::declared_setter),
@@ -83,7 +85,7 @@ pub const HANDLERS: &[(&str, Handler)] = &[
 pub const READERS: &[(&str, Reader)] = &[
     ("SR.get_supported_types", sr::supported_types),
     ("SR.assert_can_host_ha_statefile", sr::assert_can_host_ha_statefile),
-    ("SR.assert_supports_database_replication", sr::assert_supports_database_replication),
+    ("SR.assert_supports_database_replication", replication::assert_supports),
     ("SR.get_data_sources", figures::list),
     ("SR.query_data_source", figures::query),
     ("VDI.get_nbd_info", vdi::nbd_info),
@@ -96,6 +98,7 @@ pub const COMPLETIONS: &[(&str, Completion)] = &[
     ("SR.scan", sr::scanned),
     ("SR.update", sr::updated),
     ("SR.destroy", sr::destroyed),
+    ("SR.enable_database_replication", replication::enabled),
     ("SR.probe", sr::probed),
     ("SR.probe_ext", sr::probed_ext),
     ("PBD.plug", pbd::plugged),

@@ -135,7 +135,7 @@ pub fn begin_revert(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
     let (snapshot, source) = ready(draft, call, "copy")?;
     sr::check(draft.view(), &repository, "vdi_copy")?;
     attach::assert_free(ClassId::VDI, &over)?;
-    if is_used(draft.view(), over.reference, |_| true) {
+    if over.get(VDI::replicated) || is_used(draft.view(), over.reference, |_| true) {
         return Err(codes::VDI_IN_USE(over.reference, "revert"));
     }
     let contents = DiskWork::Copy(snapshot.get(VDI::uuid).to_string());

@@ -402,19 +402,6 @@ pub fn make(_draft: &mut Draft, _call: &Call) -> Result<Value, ApiError> {
     Err(codes::MESSAGE_DEPRECATED())
 }
 
-/// Disaster recovery keeps copies of the database on block storage, which no kind of repository here is.
-pub fn assert_supports_database_replication(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
-    let sr = object::<SR>(reading.view, call.reference(0))?;
-    assert_attached(reading.view, sr)?;
-    Err(codes::SR_OPERATION_NOT_SUPPORTED(sr.reference))
-}
-
-/// No repository gets copies of the database, so there is nothing to stop.
-pub fn disable_database_replication(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
-    draft.find::<SR>(call.reference(0))?;
-    Ok(Value::Void)
-}
-
 /// High availability keeps its state file on block storage, which no kind of repository here is.
 pub fn assert_can_host_ha_statefile(reading: &Reading<'_>, call: &Call) -> Result<Value, ApiError> {
     let sr = object::<SR>(reading.view, call.reference(0))?;

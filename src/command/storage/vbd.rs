@@ -125,6 +125,9 @@ fn check_disk(vdi: &Object, operation: &str) -> Result<(), ApiError> {
 /// The one place that says who may have a disk together: readers always, a writer only where the disk is sharable.
 /// Devices of suspended machines do not count: they are really offline.
 pub fn check_sharing(view: &View, vbd: Ref, vdi: &Object, mode: &str, operation: &str) -> Result<(), ApiError> {
+    if vdi.get(VDI::replicated) {
+        return Err(codes::VDI_IN_USE(vdi.reference, operation));
+    }
     let others = view.far(VDI::VBDs, vdi.reference);
     let others = others.into_iter().filter(|other| *other != vbd).filter_map(|other| view.find::<VBD>(other));
     let (mut held, mut written) = (false, false);

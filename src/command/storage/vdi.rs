@@ -42,6 +42,7 @@ pub static ALLOWED: Derived = Derived {
         VDI::r#type.index,
         VDI::on_boot.index,
         VDI::cbt_enabled.index,
+        VDI::replicated.index,
     ],
     allowed: |view, vdi| OFFERED.into_iter().filter(|operation| check(view, vdi, operation).is_ok()).collect(),
     neighbours: |view, vdi| {
@@ -83,6 +84,9 @@ fn check_use(view: &View, vdi: &Object, operation: &str) -> Result<(), ApiError>
         "copy" => is_used(view, vdi.reference, writes),
         _ => false,
     };
+    // What the server writes its database to stays where it is, and whole.
+    let moving = matches!(operation, "destroy" | "forget" | "mirror" | "data_destroy" | "set_on_boot");
+    let in_use = in_use || (moving && vdi.get(VDI::replicated));
     if in_use { Err(codes::VDI_IN_USE(vdi.reference, operation)) } else { Ok(()) }
 }
 
@@ -244,6 +248,8 @@ pub(super) fn like(vdi: &Object) -> Fields<VDI> {
         .with(VDI::snapshot_of, Ref::NULL)
         .with(VDI::snapshot_time, Value::Time(0))
         .with(VDI::cbt_enabled, false)
+        .with(VDI::replicated, false)
+        .with(VDI::metadata_latest, false)
         .with(VDI::managed, true)
 }
 
@@ -302,7 +308,7 @@ fn check_overwritten(view: &View, over: &Object, bytes: i64) -> Result<(), ApiEr
     if over.get(VDI::virtual_size) < bytes {
         return Err(codes::VDI_TOO_SMALL(over.reference, bytes));
     }
-    if is_used(view, over.reference, |_| true) {
+    if over.get(VDI::replicated) || is_used(view, over.reference, |_| true) {
         return Err(codes::VDI_IN_USE(over.reference, "copy"));
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What is on a simulated disk: no bytes, but for each part of it a stamp of the
 //! last one who wrote there. Copies share stamps, so two disks differ where
-//! their stamps do.
+//! their stamps do. A file that was put on it instead is named.
 
 use crate::value::Ref;
 use base64::Engine;
@@ -22,11 +22,20 @@ pub struct Contents {
     /// Whether which blocks are written is to be known.
     #[serde(default)]
     pub tracked: bool,
+    /// The file that was put on it, if nobody wrote since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl Contents {
+    /// With that file on the disk, or none.
+    pub fn with_file(self, file: Option<String>) -> Contents {
+        Contents { file, ..self }
+    }
+
     /// After the guest of that stamp, which is no other guest's, wrote to the disk.
     pub fn written(mut self, disk: Ref, stamp: u64) -> Contents {
+        self.file = None;
         self.stamps.resize(PARTS, 0);
         let places = Sha256::new().chain_update(disk.0).chain_update(stamp.to_be_bytes()).finalize();
         let places = std::iter::once(0).chain(places.iter().take(WRITTEN).map(|byte| usize::from(*byte) % PARTS));

@@ -9,6 +9,7 @@
 //! Must never know the view, the log, or what a task is.
 
 mod contents;
+mod copies;
 mod hardware;
 mod life;
 mod steps;
@@ -16,14 +17,14 @@ mod store;
 
 pub use life::Options;
 
-use super::{Action, Driver, Facts, Machine, Observation, Power, Progress, Trace, Work};
+use super::{Action, Driver, Facts, Image, Machine, Observation, Power, Progress, Trace, Work};
 use crate::driver::action::Texts;
 use crate::driver::observation::Ended;
 use crate::error::{ApiError, codes};
 use crate::value::{Micros, Ref};
 use crate::world::World;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Sim {
     world: World,
     options: Options,
     inner: Mutex<Inner>,
+    /// Where files on disks are; none in memory.
+    folder: Option<PathBuf>,
     /// Something changed that nobody was told of yet.
     changed: Notify,
 }
@@ -66,7 +69,8 @@ pub enum Interference {
 impl Sim {
     /// The hypervisor whose journal is in `folder`; a new, empty one if there is none.
     pub fn open(folder: &Path, world: World, options: Options) -> io::Result<Sim> {
-        Sim::new(Store::open(&folder.join(JOURNAL))?, world, options)
+        let sim = Sim::new(Store::open(&folder.join(JOURNAL))?, world, options)?;
+        Ok(Sim { folder: Some(folder.join(copies::FOLDER)), ..sim })
     }
 
     /// A hypervisor that ends with the process.
@@ -87,7 +91,7 @@ impl Sim {
             store.commit_synced(entries)?;
         }
         let inner = Mutex::new(Inner { store, looked: 0 });
-        Ok(Sim { world, options, inner, changed: Notify::new() })
+        Ok(Sim { world, options, inner, folder: None, changed: Notify::new() })
     }
 
     /// Does something to a machine that the server did not ask for; whether there was such a machine.
@@ -263,6 +267,14 @@ impl Driver for Sim {
 
     fn discard(&self, mark: Ref) -> Work<'_, ()> {
         Box::pin(async move { self.undo(mark) })
+    }
+
+    fn fill<'a>(&'a self, disk: &'a Image, from: &'a Path) -> Work<'a, ()> {
+        Box::pin(self.put_on(disk, from))
+    }
+
+    fn contents<'a>(&'a self, disk: &'a Image) -> Work<'a, PathBuf> {
+        Box::pin(std::future::ready(self.file_on(disk)))
     }
 
     fn console(&self, clear: bool) -> Work<'_, String> {

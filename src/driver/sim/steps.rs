@@ -480,7 +480,7 @@ fn reach_disks(state: &State, mark: Ref, machine: Option<Ref>, work: &[Disk]) ->
                 entries.push(made(&disk.image, disk.bytes, physical(from, disk.bytes), contents(from), mark));
                 Entry::Disk(from.disk, None)
             }
-            DiskWork::Empty => made(&disk.image, disk.bytes, 0, contents(&disk.image), mark),
+            DiskWork::Empty => made(&disk.image, disk.bytes, 0, contents(&disk.image).with_file(None), mark),
             DiskWork::Memory => {
                 let memory = running(state, machine.unwrap_or(Ref::NULL))?.memory;
                 made(&disk.image, memory, memory, Contents::default(), mark)

@@ -385,6 +385,24 @@ fn seek(file: &File, to: rustix::fs::SeekFrom) -> io::Result<Option<u64>> {
     }
 }
 
+/// Puts a file in the place of what was on a disk, which keeps its size.
+pub async fn fill(disk: &Image, from: &Path) -> Result<(), ApiError> {
+    let (to, from) = (path(disk)?, from.to_path_buf());
+    let wrong = |error: io::Error| failed("the disk could not be written", &error);
+    let (length, needed) = (fs::metadata(&to).map_err(wrong)?.len(), sizes(&from).map_err(wrong)?.0);
+    let (_, free) = room(&folder(&disk.way)?)?;
+    if needed > free - SPARE {
+        return Err(codes::SR_FULL(needed, (free - SPARE).max(0)));
+    }
+    let filled = tokio::task::spawn_blocking(move || {
+        make(&to, |mut file| {
+            io::copy(&mut File::open(&from)?, &mut file)?;
+            sized(file, length as i64)
+        })
+    });
+    filled.await.expect("BUG: copying does not panic").map_err(wrong)
+}
+
 /// What is known of a disk that was made.
 fn note(disk: &Disk, facts: &mut Facts) -> Result<(), ApiError> {
     if disk.work == DiskWork::Remove {

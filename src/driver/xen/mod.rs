@@ -43,7 +43,7 @@ mod tests;
 mod xenstore;
 mod xl;
 
-use super::{Action, Driver, Facts, Machine, Observation, Progress, Trace, Work};
+use super::{Action, Driver, Facts, Image, Machine, Observation, Progress, Trace, Work};
 use crate::command::bootstrap::HostFacts;
 use crate::error::{ApiError, codes};
 use crate::value::Ref;
@@ -406,6 +406,14 @@ impl Driver for Xen {
 
     fn discard(&self, mark: Ref) -> Work<'_, ()> {
         Box::pin(self.undo(mark))
+    }
+
+    fn fill<'a>(&'a self, disk: &'a Image, from: &'a Path) -> Work<'a, ()> {
+        Box::pin(disks::fill(disk, from))
+    }
+
+    fn contents<'a>(&'a self, disk: &'a Image) -> Work<'a, PathBuf> {
+        Box::pin(std::future::ready(disks::path(disk)))
     }
 
     fn console(&self, clear: bool) -> Work<'_, String> {

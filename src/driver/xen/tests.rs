@@ -340,6 +340,25 @@ async fn disks_are_made_copied_and_removed() {
     assert_eq!(names, [&*Ref([1; 16]).uuid_text(), &*Ref([4; 16]).uuid_text(), "debian.iso"]);
 }
 
+#[tokio::test]
+async fn a_file_on_a_disk_is_its_first_bytes() {
+    let lab = Lab::new();
+    let xen = lab.server().await;
+    let (image, file) = (lab.image(1), lab.at("copy"));
+    std::fs::write(&file, "a database").expect("written");
+    assert_eq!(xen.fill(&image, &file).await.expect_err("there is no disk").code, "SR_BACKEND_FAILURE");
+    let work = vec![Disk { image: image.clone(), bytes: 1 << 20, work: DiskWork::Make }];
+    let made = Action::Disks { machine: None, ends: false, work, options: Texts::new() };
+    act(&xen, Ref([1; 16]), &made).await.expect("made");
+    for text in ["a database", "another"] {
+        std::fs::write(&file, text).expect("written");
+        xen.fill(&image, &file).await.expect("filled");
+        let disk = std::fs::read(xen.contents(&image).await.expect("a path")).expect("there");
+        assert_eq!(disk.len(), 1 << 20, "it keeps its size");
+        assert!(disk.starts_with(text.as_bytes()) && disk[text.len()..].iter().all(|byte| *byte == 0));
+    }
+}
+
 #[test]
 fn a_repository_is_a_folder_and_nothing_else() {
     let open = |kind: &str, location: &str| {

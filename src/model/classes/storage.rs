@@ -105,10 +105,12 @@ class! {
         fn record_data_source(sr: Ref<SR>, data_source: String) -> Void as pool_operator ![INVALID_VALUE], task;
         /// List the measured figures that can be asked for.
         fn get_data_sources(sr: Ref<SR>) -> Set<Record<data_source>> as read_only, task;
-        /// Stop copying the database into it.
+        /// Stop copying the database into it; the disk stays as it is.
         fn disable_database_replication(sr: Ref<SR>) -> Void as pool_operator, task;
-        /// Copy the database into it as it changes.
-        fn enable_database_replication(sr: Ref<SR>) -> Void as pool_operator, task;
+        /// Copy the database into it as it changes: to a disk of type `metadata` with `metadata_of_pool`, whole and without
+        /// secrets, at most once a minute and more rarely where that takes long. Such a disk can be read with
+        /// `VDI.open_database` by whoever else has it, and here once this is disabled.
+        fn enable_database_replication(sr: Ref<SR>) -> Void as pool_operator ![NO_MORE_REDO_LOGS_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_FULL, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED], task;
         /// Fail with the reason if it cannot hold copies of the database.
         fn assert_supports_database_replication(sr: Ref<SR>) -> Void as pool_operator ![SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED], task;
         /// Fail with the reason if it cannot hold the state of high availability.
@@ -267,8 +269,10 @@ class! {
         RO on_boot: on_boot = persist;
         /// The pool whose database it holds a copy of; null for others.
         RO metadata_of_pool: Ref<pool> = null;
-        /// True if that copy is the newest.
+        /// True if that copy is the newest: the server keeps it current, and could write it the last time.
         RO metadata_latest: Bool = false;
+        /// True while the server writes its database to it.
+        RO replicated: Bool = false, internal;
         /// True for the image with drivers for machines.
         RO is_tools_iso: Bool = false;
         /// True if the blocks that change are noted.
@@ -291,8 +295,10 @@ class! {
         fn pool_migrate(vdi: Ref<VDI>, sr: Ref<SR>, options: Map<String, String>) -> Ref<VDI> as vm_power_admin ![OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_DOES_NOT_SUPPORT_MIGRATION, SR_FULL, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_CBT_ENABLED, VDI_INCOMPATIBLE_TYPE, VDI_IN_USE, VDI_MISSING, VDI_NOT_MANAGED, VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION, VM_BAD_POWER_STATE], task;
         /// Identifier of the pool whose database it holds a copy of.
         fn read_database_pool_uuid(self: Ref<VDI>) -> String as read_only, task;
-        /// Open a session on the copy of a database that it holds.
-        fn open_database(self: Ref<VDI>) -> Ref<session> as pool_operator, task;
+        /// Open a session on the copy of a database that it holds: of a disk of type `metadata` that this server does not
+        /// write to. What the session reads is the pool as it was then, with its log and without its secrets; nothing can
+        /// be changed in it. Not as `Async.`: the result is a way in, which no task keeps.
+        fn open_database(self: Ref<VDI>) -> Ref<session> as pool_operator ![COULD_NOT_IMPORT_DATABASE, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS, SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED, VDI_CONTAINS_METADATA_OF_THIS_POOL, VDI_INCOMPATIBLE_TYPE, VDI_IN_USE, VDI_MISSING, VDI_NOT_AVAILABLE, VDI_NOT_MANAGED, INVALID_VALUE, SR_BACKEND_FAILURE], task;
         /// Choose whether hosts may cache it.
         fn set_allow_caching(self: Ref<VDI>, value: Bool) -> Void as vm_admin ![VALUE_NOT_SUPPORTED], task;
         /// Choose whether its contents go back to the beginning when the machine starts.
