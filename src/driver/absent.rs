@@ -1,6 +1,6 @@
 //! No hypervisor: for a server that shows the past and carries nothing out.
 
-use super::{Action, Driver, Facts, Image, Observation, Progress, Trace, Work};
+use super::{Action, Driver, Facts, Image, Observation, Progress, Terminal, Trace, Work};
 use crate::error::{ApiError, codes};
 use crate::value::Ref;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,10 @@ impl Driver for Absent {
 
     fn console(&self, _clear: bool) -> Work<'_, String> {
         Box::pin(async { Ok(String::new()) })
+    }
+
+    fn terminal(&self, _machine: Ref) -> Work<'_, Terminal> {
+        refused()
     }
 
     fn changes(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

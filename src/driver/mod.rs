@@ -38,6 +38,14 @@ use tokio::sync::watch;
 /// What a driver does; dropping it stops the work where it is, which leaves it [`Trace::Unfinished`].
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
 
+/// Both directions of a machine's console.
+pub type Terminal = Box<dyn Duplex>;
+
+/// What is read and written.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 /// How far an action has come, from 0 to 1.
 pub type Progress = watch::Sender<f64>;
 
@@ -77,6 +85,9 @@ pub trait Driver: Send + Sync + 'static {
 
     /// The hypervisor's own log, newest last; `clear` takes away what it gives.
     fn console(&self, clear: bool) -> Work<'_, String>;
+
+    /// A running machine's own console: what it shows, and what is typed on it, as its protocol has them.
+    fn terminal(&self, machine: Ref) -> Work<'_, Terminal>;
 
     /// Returns when something changed since the last call returned, whoever did it.
     fn changes(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

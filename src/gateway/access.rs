@@ -69,10 +69,24 @@ pub const CHECKPOINT: Resource =
 pub const READ_BLOB: Resource =
     resource("GET", "/blob", "http/get_blob", Roles::read_only).whole().note("a public blob is open to everybody");
 pub const WRITE_BLOB: Resource = resource("PUT", "/blob", "http/put_blob", Roles::vm_power_admin).whole();
+pub const CONSOLE: Resource = resource("CONNECT", "/console", "http/connect_console", Roles::vm_operator)
+    .note("of a machine that the caller may read");
 
 /// Every resource beside the calls, which ask for themselves.
-pub const RESOURCES: &[&Resource] =
-    &[&HEALTHZ, &MODEL, &ERRORS, &TOKEN, &EVENTS, &METRICS, &LOG, &AUDIT_LOG, &CHECKPOINT, &READ_BLOB, &WRITE_BLOB];
+pub const RESOURCES: &[&Resource] = &[
+    &HEALTHZ,
+    &MODEL,
+    &ERRORS,
+    &TOKEN,
+    &EVENTS,
+    &METRICS,
+    &LOG,
+    &AUDIT_LOG,
+    &CHECKPOINT,
+    &READ_BLOB,
+    &WRITE_BLOB,
+    &CONSOLE,
+];
 
 impl Gateway {
     /// Lets a request in, with who sent it if that is known, or answers why not.

@@ -49,6 +49,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/json", json)
         .merge(super::resources::routes())
         .merge(super::blob::routes())
+        .merge(super::console::routes())
         .with_state(gateway)
 }
 

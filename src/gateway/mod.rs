@@ -16,6 +16,7 @@ pub mod access;
 pub mod answer;
 pub mod audit;
 pub mod blob;
+pub mod console;
 pub mod databases;
 pub mod dispatch;
 pub mod events;
@@ -82,7 +83,7 @@ pub struct Parts {
     pub past: Arc<Past>,
     /// Signs the log's head.
     pub signer: Arc<Signer>,
-    /// Asked for the hypervisor's own log; what changes goes through the writer.
+    /// Asked for the hypervisor's own log and for consoles; what changes goes through the writer.
     pub driver: Arc<dyn Driver>,
     /// The server's own certificate.
     pub identity: Arc<identity::Identity>,

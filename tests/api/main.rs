@@ -4,6 +4,7 @@
 mod access;
 mod arguments;
 mod blob;
+mod console;
 mod deleting;
 mod every;
 mod furnish;

@@ -14,10 +14,11 @@ mod hardware;
 mod life;
 mod steps;
 mod store;
+mod terminal;
 
 pub use life::Options;
 
-use super::{Action, Driver, Facts, Image, Machine, Observation, Power, Progress, Trace, Work};
+use super::{Action, Driver, Facts, Image, Machine, Observation, Power, Progress, Terminal, Trace, Work};
 use crate::driver::action::Texts;
 use crate::driver::observation::Ended;
 use crate::error::{ApiError, codes};
@@ -284,6 +285,14 @@ impl Driver for Sim {
             inner.store.said.clear();
         }
         Box::pin(std::future::ready(Ok(text)))
+    }
+
+    fn terminal(&self, machine: Ref) -> Work<'_, Terminal> {
+        let running = self.lock().store.state.machines.get(&machine).map(|domain| domain.config.name.clone());
+        Box::pin(async move {
+            let refused = || codes::VM_BAD_POWER_STATE(machine.uuid_text(), "running", "halted");
+            Ok(Box::new(terminal::open(&running.ok_or_else(refused)?)) as Terminal)
+        })
     }
 
     fn changes(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -181,7 +181,7 @@ impl Xen {
     }
 
     /// Whether the machine has a device model.
-    async fn is_hvm(&self, domain: &Domain) -> Result<bool, ApiError> {
+    pub(super) async fn is_hvm(&self, domain: &Domain) -> Result<bool, ApiError> {
         let node = format!("/libxl/{}/type", domain.domid);
         Ok(self.store.read(&node).await.map_err(mute)?.is_some_and(|kind| kind == "hvm"))
     }

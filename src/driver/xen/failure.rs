@@ -38,7 +38,12 @@ const SAID: &[(&str, Told)] = &[
     ("already exists", |about, _| codes::DEVICE_ALREADY_EXISTS(about.device)),
     ("is loopback-mounted", in_use),
     ("is mounted", in_use),
+    ("unable to add disk devices", disk_refused),
+    ("unable to add vif devices", nic_refused),
 ];
+
+/// What is said of a device that does not come or go: by its script, which has 40 s, or by its back end.
+const LATE: &[&str] = &["killing execution of /etc/xen/scripts/", "wanted state"];
 
 /// The error for a client.
 pub fn of(failure: Failure, about: &About<'_>) -> ApiError {
@@ -50,6 +55,9 @@ pub fn of(failure: Failure, about: &About<'_>) -> ApiError {
             return codes::INTERNAL_ERROR(format!("xl {} was ended: {failure}", about.command));
         }
     };
+    if LATE.iter().any(|said| text.contains(said)) {
+        return device_late(about, text);
+    }
     let known = SAID.iter().find(|(said, _)| text.contains(said));
     let message = telling(text);
     match known {
@@ -57,9 +65,38 @@ pub fn of(failure: Failure, about: &About<'_>) -> ApiError {
         None if matches!(about.command, "create" | "restore") => {
             codes::DOMAIN_BUILDER_ERROR(about.command, status(&failure), message)
         }
-        None if about.command.ends_with("-detach") => codes::DEVICE_DETACH_REJECTED("device", about.device, message),
-        None => codes::INTERNAL_ERROR(format!("xl {}: {message}", about.command)),
+        None => refused(about, &message),
     }
+}
+
+/// The error for what nobody foresaw.
+fn refused(about: &About<'_>, message: &str) -> ApiError {
+    match about.command {
+        "block-attach" => disk_refused(about, message),
+        "network-attach" => nic_refused(about, message),
+        command if command.ends_with("-detach") => codes::DEVICE_DETACH_REJECTED("device", about.device, message),
+        command => codes::INTERNAL_ERROR(format!("xl {command}: {message}")),
+    }
+}
+
+/// A device did not come, or go, in time. A machine that is built has several: the text says of which kind.
+fn device_late(about: &About<'_>, text: &str) -> ApiError {
+    let nic = ["/scripts/vif", "/backend/vif/", "unable to add vif"].iter().any(|said| text.contains(said));
+    let class = if nic { "VIF" } else { "VBD" };
+    let machine = about.machine.uuid_text();
+    let device = if about.device.is_empty() { &machine } else { about.device };
+    match about.command.ends_with("-detach") {
+        true => codes::DEVICE_DETACH_TIMEOUT(class, device),
+        false => codes::DEVICE_ATTACH_TIMEOUT(class, device),
+    }
+}
+
+fn disk_refused(_: &About<'_>, message: &str) -> ApiError {
+    codes::SR_BACKEND_FAILURE("the disk cannot be attached", "", message)
+}
+
+fn nic_refused(about: &About<'_>, _: &str) -> ApiError {
+    codes::CANNOT_PLUG_VIF(about.device)
 }
 
 fn status(failure: &Failure) -> i32 {
@@ -112,5 +149,25 @@ mod tests {
             &About { command: "block-detach", ..about },
         );
         assert_eq!(detached.code, "DEVICE_DETACH_REJECTED");
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_attached_is_told_as_such() {
+        let failed = |command: &str, text: &str| {
+            let about = About { command, machine: Ref([1; 16]), memory: 512, device: "xvdb" };
+            let error = of(Failure::Said { status: 1, text: text.into() }, &about);
+            (error.code, error.params.to_vec())
+        };
+        let late = "libxl: error: libxl_aoutils.c:539:async_exec_timeout: killing execution of \
+                    /etc/xen/scripts/vif-bridge online because of timeout\n\
+                    libxl: error: libxl_create.c:1921:domcreate_attach_devices: Domain 1:unable to add vif devices\n";
+        let told = |code, class: &str| (code, vec![class.to_string(), "xvdb".to_string()]);
+        assert_eq!(failed("create", late), told("DEVICE_ATTACH_TIMEOUT", "VIF"));
+        assert_eq!(failed("block-attach", "backend vbd/3/5 wanted state 4 timed out").0, "DEVICE_ATTACH_TIMEOUT");
+        let back = "libxl: error: x: backend /local/domain/0/backend/vif/3/0/state wanted state 6 timed out";
+        assert_eq!(failed("network-detach", back), told("DEVICE_DETACH_TIMEOUT", "VIF"));
+        assert_eq!(failed("block-attach", "libxl: error: nothing known").0, "SR_BACKEND_FAILURE");
+        assert_eq!(failed("network-attach", "libxl: error: nothing known").0, "CANNOT_PLUG_VIF");
+        assert_eq!(failed("restore", "libxl: error: x: Domain 3:unable to add disk devices").0, "SR_BACKEND_FAILURE");
     }
 }

@@ -24,6 +24,7 @@
 //! | [`devices`] | disks and interfaces of living machines |
 //! | [`disks`] | repositories: files in a folder |
 //! | [`guest`] | what agents in guests tell |
+//! | [`terminal`] | consoles of machines |
 //! | [`host`] | what the host is like |
 //! | [`failure`] | what `xl` says, as errors |
 //!
@@ -38,12 +39,13 @@ mod guest;
 pub mod host;
 mod life;
 mod marks;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod xenstore;
 mod xl;
 
-use super::{Action, Driver, Facts, Image, Machine, Observation, Progress, Trace, Work};
+use super::{Action, Driver, Facts, Image, Machine, Observation, Progress, Terminal, Trace, Work};
 use crate::command::bootstrap::HostFacts;
 use crate::error::{ApiError, codes};
 use crate::value::Ref;
@@ -54,6 +56,7 @@ use marks::{Mark, Marks, Reached};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
@@ -64,6 +67,8 @@ use xl::{Left, Xl};
 const RESYNC: Duration = Duration::from_millis(1500);
 /// The shortest time between two looks: guests may write to their nodes as often as they like.
 const LOOK_MIN: Duration = Duration::from_millis(200);
+/// How many times longer than a look the time until the next is, at least: looking takes time from the guests.
+const LOOK_REST: u32 = 3;
 /// How long a command may take that changes one thing; scripts that attach devices are patient themselves.
 const QUICK: Duration = Duration::from_secs(300);
 
@@ -101,11 +106,18 @@ pub struct Xen {
     marks: Marks,
     boot: String,
     watching: Mutex<Watching>,
+    /// How long the last look took, in milliseconds.
+    look_took: AtomicU64,
 }
 
 struct Watching {
     watch: Option<Watch>,
     looked: Instant,
+}
+
+/// How long after a look that took so long there may be another.
+fn rest(took: Duration) -> Duration {
+    (took * LOOK_REST).clamp(LOOK_MIN, RESYNC)
 }
 
 impl Xen {
@@ -116,7 +128,7 @@ impl Xen {
         let marks = Marks::open(options.folder.clone()).context("the folder for what is being done")?;
         let watching = Mutex::new(Watching { watch: None, looked: Instant::now() });
         let (xl, store) = (Xl::new(&options.xl), Xenstore::new(&options.socket));
-        let xen = Xen { xl, store, marks, boot, watching, options };
+        let xen = Xen { xl, store, marks, boot, watching, options, look_took: AtomicU64::new(0) };
         xen.store.list("/local/domain").await.context("xenstore does not answer")?;
         let listed = xen.xl.ask(&["list", "-v"]).await;
         listed.map_err(|failure| anyhow::anyhow!("xl list: {failure}"))?;
@@ -175,13 +187,26 @@ impl Xen {
     /// One command about a machine, as part of what is marked; it outlives the server.
     async fn work(&self, task: Ref, about: &About<'_>, args: &[&str], limit: Duration) -> Result<String, ApiError> {
         let said = self.marks.said(task);
-        // What an earlier server began has to be over.
-        xl::wait(&said).await.map_err(|error| failure::of(error.into(), about))?;
+        self.over(&said, about).await?;
         let (command, machine, task) = (about.command, about.machine.uuid_text(), task.uuid_text());
         tracing::info!(command, machine, task, args = args.join(" "), "xl begun");
         let worked = self.xl.work(&said, args, limit).await;
         tracing::info!(command, machine, task, well = worked.is_ok(), "xl ended");
         worked.map_err(|failure| failure::of(failure, about))
+    }
+
+    /// Waits until what an earlier server began is over.
+    async fn over(&self, said: &Path, about: &About<'_>) -> Result<Left, ApiError> {
+        let unread = |error: io::Error| failure::of(error.into(), about);
+        let left = xl::left(said).map_err(unread)?;
+        if !matches!(left, Left::Working) {
+            return Ok(left);
+        }
+        let (command, machine) = (about.command, about.machine.uuid_text());
+        tracing::info!(command, machine, "xl begun by an earlier server");
+        let left = xl::wait(said).await.map_err(unread)?;
+        tracing::info!(command, machine, "xl ended");
+        Ok(left)
     }
 
     /// The same for a command that must not be done twice: if an earlier server began it, its end is this one's.
@@ -194,8 +219,7 @@ impl Xen {
     ) -> Result<String, ApiError> {
         let said = self.marks.said(task);
         if xl::is(&said, about.command) {
-            let left = xl::wait(&said).await.map_err(|error| failure::of(error.into(), about))?;
-            if let Left::Ended(result) = left {
+            if let Left::Ended(result) = self.over(&said, about).await? {
                 return result.map_err(|failure| failure::of(failure, about));
             }
         }
@@ -311,6 +335,7 @@ impl Xen {
     }
 
     async fn look(&self) -> Result<Observation, ApiError> {
+        let began = Instant::now();
         let mut all = self.domains().await?;
         // The control domain is the host's own; what is being taken away is no machine any more.
         all.retain(|domain| domain.domid != 0 && !domain.dying && !domain.uuid.is_null());
@@ -328,13 +353,15 @@ impl Xen {
             };
             observation.machines.insert(domain.uuid, machine);
         }
+        self.look_took.store(began.elapsed().as_millis() as u64, Ordering::Relaxed);
         Ok(observation)
     }
 
     /// Returns when xenstore tells of something that may matter, or when it is time to look anyway.
     async fn changed(&self) {
         let mut watching = self.watching.lock().await;
-        let (soonest, latest) = (watching.looked + LOOK_MIN, watching.looked + RESYNC);
+        let took = Duration::from_millis(self.look_took.load(Ordering::Relaxed));
+        let (soonest, latest) = (watching.looked + rest(took), watching.looked + RESYNC);
         if watching.watch.is_none() {
             let paths = ["@introduceDomain", "@releaseDomain", "/local/domain"];
             match Watch::open(&self.options.socket, &paths).await {
@@ -422,6 +449,10 @@ impl Driver for Xen {
             let said = self.xl.ask(args).await;
             said.map_err(|failure| failure::of(failure, &about("dmesg", Ref::NULL)))
         })
+    }
+
+    fn terminal(&self, machine: Ref) -> Work<'_, Terminal> {
+        Box::pin(self.open_terminal(machine))
     }
 
     fn changes(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
