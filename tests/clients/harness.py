@@ -129,10 +129,11 @@ def run(title, server, rounds):
             for label, function in CASES:
                 if only and not any(word in label for word in only):
                     continue
+                began = time.monotonic()
                 try:
                     function(argument)
                     passed += 1
-                    print("ok   %s: %s" % (name, label))
+                    print("ok   %s: %s (%.1f s)" % (name, label, time.monotonic() - began))
                 except Exception as error:  # a case may fail in any way: all are reported alike
                     failed += 1
                     print("FAIL %s: %s: %s: %s" % (name, label, type(error).__name__, error))

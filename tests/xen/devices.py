@@ -27,7 +27,8 @@ def disks_come_and_go(house):
     house.agrees()
     file = house.run("find /data/data/disks -name '%s*'" % x.VDI.get_uuid(vdi))
     assert house.run("head -c 16 " + file) == "WRITTEN-BY-GUEST"
-    x.VBD.set_mode(vbd, "RO")
+    x.VBD.destroy(vbd)
+    vbd = guest.attach(vdi, "3", "RO")
     x.VBD.plug(vbd)
     house.agrees()
     seen(house, guest, "cat /sys/block/xvdd/ro", "1")
@@ -59,7 +60,7 @@ def interfaces_come_and_go(house):
 
 @case
 def scheduler_parameters_are_kept_and_changed(house):
-    x, guest = house.x, Guest(house, "pv")
+    x, guest = house.x, Guest(house, "pv", devices=False)
     x.VM.set_VCPUs_params(guest.ref, {"weight": "512", "cap": "50", "mask": "1"})
     guest.start()
     name = domains(house)[guest.uuid]["name"]
@@ -87,7 +88,7 @@ def scheduler_parameters_are_kept_and_changed(house):
 
 @case
 def memory_is_given_and_taken(house):
-    x, guest = house.x, Guest(house, "pvh", memory_mib=192)
+    x, guest = house.x, Guest(house, "pvh", memory_mib=192, devices=False)
     x.VM.set_memory_dynamic_range(guest.ref, str(96 * MIB), str(192 * MIB))
     guest.start()
     guest.up()

@@ -10,8 +10,11 @@ def an_HVM_machine_lives(house):
     x.VM.set_HVM_boot_policy(guest.ref, "BIOS order")
     since = guest.start()
     guest.up(since)
-    locations = [x.console.get_record(ref)["protocol"] for ref in x.VM.get_consoles(guest.ref)]
-    assert "rfb" in locations, locations
+    [console] = [x.console.get_record(ref) for ref in x.VM.get_consoles(guest.ref)]
+    assert console["protocol"] == "rfb", console
+    with house.opened(console["location"]) as screen:
+        greeting = screen.recv(12)
+    assert greeting.startswith(b"RFB 003."), greeting
 
     x.VM.pause(guest.ref)
     house.agrees()

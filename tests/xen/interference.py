@@ -53,7 +53,7 @@ def behind_our_back(house, guest, what, script, condition, state):
 
 @case
 def an_operator_meddles_with_xl(house):
-    guest = Guest(house, "pv")
+    guest = Guest(house, "pv", devices=False)
     guest.start()
     guest.up()
     name = domains(house)[guest.uuid]["name"]
@@ -68,7 +68,7 @@ def an_operator_meddles_with_xl(house):
 
 @case
 def guests_end_by_themselves(house):
-    x, guest = house.x, Guest(house, "pvh")
+    x, guest = house.x, Guest(house, "pvh", devices=False)
     guest.start()
     guest.up()
     guest.does("poweroff -f")
@@ -116,7 +116,7 @@ def domains_of_others_are_shown_and_left_alone(house):
 
 @case
 def the_whole_machine_loses_its_power(house):
-    guest, paused = Guest(house, "pv"), Guest(house, "pvh")
+    guest, paused = Guest(house, "pv", devices=False), Guest(house, "pvh", devices=False)
     guest.start()
     paused.start()
     house.x.VM.pause(paused.ref)

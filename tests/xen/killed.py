@@ -4,49 +4,75 @@ A step is recognised from outside: the call was accepted; `xl` works; `xl` has e
 """
 
 import os
+import re
+from datetime import datetime
 
 from harness import case
 from house import Guest, say
 from truth import domains
 
 STEPS = ["the call was accepted", "xl works"] + ["xl has ended"] * ("XENLEDGER_LONG" in os.environ)
-WORKS = "ps | grep -v grep | grep -Eq 'xl ([^ ]* )*%s'"
-UNTIL = "n=0; until %s; do n=$((n+1)); [ $n -lt 2000 ] || exit 9; done; "
+WORKS = "ps | grep -Eq ' xl ([^ ]* )*%s'"
+UNTIL = "n=0; until %s; do n=$((n+1)); [ $n -lt 5000 ] || exit 9; done; "
+# Operations for which the guest itself has to do something.
+ASKED = ("clean_reboot", "clean_shutdown", "suspend")
+LOOKS = "touch /tmp/looks; "
 
 
 def killed(house, guest, what, step, begin, verb):
     """Begins an operation, kills the server at a step of it, starts another, and waits for agreement."""
-    wait = UNTIL % (WORKS % verb)
+    wait = LOOKS + UNTIL % (WORKS % verb)
     if step == "xl has ended":
         wait += UNTIL % ("! " + WORKS % verb)
     accepted = step == "the call was accepted"
-    join = house.kill if accepted else house.meanwhile(wait + "kill -9 $(cat /data/server.pid)")
+    if accepted:
+        join = house.kill
+    else:
+        join = house.meanwhile(wait + "kill -9 $(cat /data/server.pid)")
+        house.run("until rm /tmp/looks 2>/dev/null; do sleep 0.1; done")
     task = begin()
     join()
     house.start()
-    house.converges("killed when %s: %s" % (step, what))
+    house.converges("killed when %s: %s" % (step, what), less=lambda: xl_worked(house))
     status, error = house.done(task)
     say("%s ended as %s %s, the machine is %s" % (what, status, error or "", guest.state))
     domains(house)  # none is doubled
     return status
 
 
+def xl_worked(house):
+    """For how many seconds `xl` worked since the server that runs now began, as that one's log says."""
+    lines = house.run("tail -n 200 /data/server.log").splitlines()
+    began = max(at for at, line in enumerate(lines) if "the view is there" in line)
+    spans = [(line.split("Z ")[0], "xl begun" in line) for line in lines[began:] if re.search("xl (begun|ended)", line)]
+    worked, since = 0.0, None
+    for time, begins in spans:
+        time = datetime.fromisoformat(time)
+        if begins:
+            since = since or time
+        elif since:
+            worked, since = worked + (time - since).total_seconds(), None
+    return worked
+
+
 def at_every_step(house, guest, message, arguments, verb, before, after):
     """The operation is begun from `before` at every step; it ends in `before` or `after`, and never half-way."""
     for step in STEPS:
-        reach(house, guest, before)
+        reach(house, guest, before, awake=message in ASKED)
         begin = lambda: getattr(house.x.Async.VM, message)(guest.ref, *arguments)
         status = killed(house, guest, "VM." + message, step, begin, verb)
         assert guest.state in ([after] if status == "success" else [before, after, "Halted"]), guest.state
 
 
-def reach(house, guest, state):
-    """Brings the machine to where an operation begins."""
+def reach(house, guest, state, awake):
+    """Brings the machine to where an operation begins; awake: its guest has to answer."""
     x = house.x
     if guest.state == "Suspended" and state != "Suspended":
         x.VM.resume(guest.ref, False, False)
     if guest.state == "Halted" and state != "Halted":
-        guest.up(guest.start())
+        since = guest.start()
+        if awake:
+            guest.up(since)
     if guest.state == "Running" and state == "Halted":
         x.VM.hard_shutdown(guest.ref)
     if guest.state == "Running" and state == "Suspended":
@@ -57,7 +83,7 @@ def reach(house, guest, state):
 
 @case
 def the_server_is_killed_while_machines_start_and_end(house):
-    guest = Guest(house, "pv")
+    guest = Guest(house, "pv", devices=False)
     ends = "(shutdown|reboot|create|destroy)"
     for message, arguments, verb, before, after in [
         ("start", [False, False], "create", "Halted", "Running"),
@@ -72,7 +98,7 @@ def the_server_is_killed_while_machines_start_and_end(house):
 
 @case
 def the_server_is_killed_while_memory_is_saved_and_restored(house):
-    guest = Guest(house, "pvh")
+    guest = Guest(house, "pvh", devices=False)
     at_every_step(house, guest, "suspend", [], "save", "Running", "Suspended")
     at_every_step(house, guest, "resume", [False, False], "restore", "Suspended", "Running")
     guest.remove()
@@ -81,7 +107,7 @@ def the_server_is_killed_while_memory_is_saved_and_restored(house):
 
 @case
 def the_server_is_killed_while_a_disk_is_plugged(house):
-    guest = Guest(house, "pv")
+    guest = Guest(house, "pv", devices=False)
     guest.up(guest.start())
     _, vbd = guest.disk("4")
     for step in STEPS:

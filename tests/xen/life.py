@@ -88,8 +88,14 @@ def what_the_guest_tells_is_seen(house):
     known = lambda: (ref := x.VM.get_guest_metrics(guest.ref)) != "OpaqueRef:NULL" and ref
     metrics = house.wait(known, "there are guest metrics")
     house.wait(lambda: guest.address in x.VM_guest_metrics.get_networks(metrics).values(), "its address is known")
-    consoles = [x.console.get_record(ref) for ref in x.VM.get_consoles(guest.ref)]
-    assert any("/console" in console["location"] for console in consoles), consoles
+    [console] = [x.console.get_record(ref) for ref in x.VM.get_consoles(guest.ref)]
+    assert console["protocol"] == "vt100", console
+    with house.opened(console["location"]) as terminal:
+        terminal.sendall(b"echo CONSOLE-$((40 + 2))\n")
+        shown = b""
+        while b"CONSOLE-42" not in shown:
+            assert (more := terminal.recv(4096)), "the console ended: %s" % shown
+            shown += more
     guest.remove()
 
 

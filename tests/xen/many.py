@@ -16,14 +16,16 @@ LONG = "XENLEDGER_LONG" in os.environ
 GUESTS = 20 if LONG else 6
 SOAK_SECONDS = 900 if LONG else 120
 SEED = int(os.environ.get("XENLEDGER_SEED", "1"))
+WITH_DEVICES = 2
 SOAK_GUESTS = 3
-STARTS = 9
+STARTS = 7
 
 
 @case
 def many_start_and_stop_at_once(house):
     x = house.x
-    guests = [Guest(house, ("pv", "pvh")[number % 2], memory_mib=80) for number in range(GUESTS)]
+    # The scripts that attach devices wait for each other, and have 40 s: not all may have some on a slow machine.
+    guests = [Guest(house, ("pv", "pvh")[at % 2], memory_mib=80, devices=at < WITH_DEVICES) for at in range(GUESTS)]
     began = time.monotonic()
     tasks = [x.Async.VM.start(guest.ref, False, False) for guest in guests]
     # None waits for the others: what is asked of one that is done is answered while they start.
@@ -44,7 +46,7 @@ def many_start_and_stop_at_once(house):
 @case
 def the_server_takes_little_time_of_its_own(house):
     """In a VM.start: from the call's acceptance to `xl`'s start, and from `xl`'s end to the task's. Printed, not judged."""
-    guest, own, whole = Guest(house, "pv"), [], []
+    guest, own, whole = Guest(house, "pv", devices=False), [], []
     for _ in range(STARTS):
         since = house.x.event.get_current_id()
         house.x.VM.start(guest.ref, False, False)
@@ -73,7 +75,7 @@ def seconds(early, late):
 def random_operations_with_faults(house):
     """Calls and faults, drawn from a seed; whatever a call answers, all agree in the end."""
     dice = random.Random(SEED)
-    guests = [Guest(house, ("pv", "pvh")[number % 2], memory_mib=80) for number in range(SOAK_GUESTS)]
+    guests = [Guest(house, ("pv", "pvh")[number % 2], memory_mib=80, devices=False) for number in range(SOAK_GUESTS)]
     spare = {guest: guest.disk("5")[1] for guest in guests}
     calls = {
         "start": lambda x, g: x.Async.VM.start(g.ref, False, False),
