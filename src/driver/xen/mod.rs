@@ -218,10 +218,10 @@ impl Xen {
         limit: Duration,
     ) -> Result<String, ApiError> {
         let said = self.marks.said(task);
-        if xl::is(&said, about.command) {
-            if let Left::Ended(result) = self.over(&said, about).await? {
-                return result.map_err(|failure| failure::of(failure, about));
-            }
+        if xl::is(&said, about.command)
+            && let Left::Ended(result) = self.over(&said, about).await?
+        {
+            return result.map_err(|failure| failure::of(failure, about));
         }
         self.work(task, about, args, limit).await
     }
