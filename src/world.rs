@@ -7,6 +7,7 @@
 use crate::value::{Micros, Ref};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -94,8 +95,24 @@ impl World {
     }
 
     pub fn seed(&self) -> Seed {
-        let mut seed = Seed::default();
-        self.fill(&mut seed);
+        match &*self.0 {
+            Kind::Real => DRAWN.with_borrow_mut(|drawn| self.draw_from(drawn)),
+            Kind::Simulated(_) => {
+                let mut seed = Seed::default();
+                self.fill(&mut seed);
+                seed
+            }
+        }
+    }
+
+    /// The next of the seeds drawn, which is kept by nobody else; asks the system for more when there are none.
+    fn draw_from(&self, drawn: &mut Vec<Seed>) -> Seed {
+        if drawn.is_empty() {
+            drawn.resize(SEEDS_DRAWN, Seed::default());
+            self.fill(drawn.as_flattened_mut());
+        }
+        let seed = drawn.last_mut().map(std::mem::take).expect("BUG: some were just drawn");
+        drawn.pop();
         seed
     }
 
@@ -104,6 +121,14 @@ impl World {
         self.fill(&mut bytes);
         u64::from_be_bytes(bytes)
     }
+}
+
+/// Seeds that are drawn from the system at once: every call needs one, and asking costs more than the seed.
+const SEEDS_DRAWN: usize = 64;
+
+thread_local! {
+    /// Drawn and not used yet.
+    static DRAWN: RefCell<Vec<Seed>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Draws the ids of one command from its seed: the same seed gives the same ids.

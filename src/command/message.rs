@@ -65,7 +65,7 @@ fn create(draft: &mut Draft, call: &Call) -> Result<Value, ApiError> {
 pub fn raise(draft: &mut Draft, name: &str, priority: i64, cls: impl Into<Value>, about: &str, body: &str) -> Ref {
     let class = draft.view().class(ClassId::message);
     // They never change, so the one that changed first is the oldest.
-    let oldest = class.modified.get_min().map(|(_, oldest)| *oldest);
+    let oldest = class.changed(0).next().map(|oldest| oldest.reference);
     if let Some(oldest) = oldest.filter(|_| class.objects.len() >= KEPT_MAX) {
         draft.delete::<message>(oldest);
     }

@@ -141,14 +141,13 @@ impl Reconciler {
     /// Reads what happened to tasks since the last round.
     fn learn(&mut self) {
         let view = self.reporter.ledger.view();
-        let since = (self.position + 1, Ref::NULL);
-        self.position = view.position;
+        let before = std::mem::replace(&mut self.position, view.position);
         let tasks = view.class(ClassId::task);
-        for (_, reference) in tasks.modified.range(since..) {
-            let Some(task) = view.find::<task>(*reference) else { continue };
+        for task in tasks.changed(before) {
             self.look_at(&view, task);
         }
-        let deleted: HashSet<Ref> = tasks.deleted.range(since..).map(|((_, reference), _)| *reference).collect();
+        let deleted: HashSet<Ref> =
+            tasks.deleted.range((before + 1, Ref::NULL)..).map(|((_, reference), _)| *reference).collect();
         if !deleted.is_empty() {
             self.pending.retain(|(_, task), _| !deleted.contains(task));
             deleted.iter().filter_map(|task| self.running.get(task)).for_each(|working| working.stop.cancel());

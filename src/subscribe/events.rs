@@ -150,7 +150,7 @@ impl Looking<'_> {
     fn at_class(&mut self, class: ClassId, named: Option<&BTreeSet<Ref>>) {
         let (view, behind) = (self.read.view.class(class), (self.after + 1, Ref::NULL)..);
         match named {
-            None => view.modified.range(behind.clone()).for_each(|(_, reference)| self.at_object(class, *reference)),
+            None => view.changed(self.after).for_each(|object| self.at_object(class, object.reference)),
             Some(named) => named.iter().for_each(|reference| self.at_object(class, *reference)),
         }
         if self.after == 0 {

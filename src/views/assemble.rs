@@ -2,6 +2,7 @@
 //! faster than putting one object after the other.
 
 use super::names::Names;
+use super::order::Order;
 use super::relations::{FieldId, HOLDING, Relations};
 use super::{ClassView, Object, View, uuid_of};
 use crate::model::{CLASSES, ClassId};
@@ -53,14 +54,11 @@ impl View {
 }
 
 fn class_view(class: ClassId, parts: ClassParts) -> ClassView {
-    let mut modified: Vec<(u64, Ref)> =
-        parts.objects.iter().map(|object| (object.modified, object.reference)).collect();
-    modified.sort_unstable();
     let uuids = parts.objects.iter().filter_map(|object| Some((uuid_of(class, object)?, object.reference)));
     ClassView {
         uuids: uuids.collect(),
         names: Names::of(class, &parts.objects),
-        modified: modified.into_iter().collect(),
+        order: Order::of(&parts.objects),
         deleted: parts.deleted.into_iter().collect(),
         floor: parts.floor,
         objects: parts.objects.into_iter().map(|object| (object.reference, object)).collect(),

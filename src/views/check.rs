@@ -6,7 +6,7 @@ use super::{View, names, unique, uuid_of};
 use crate::event::{Event, Operation};
 use crate::model::{CLASSES, ClassId};
 use crate::value::Ref;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Whether the event can be folded in: what it adds is new, what it changes is as it says.
 pub fn fits(view: &View, event: &Event) -> Result<(), String> {
@@ -90,8 +90,9 @@ fn names(view: &View, class: ClassId) -> Result<(), String> {
 
 fn order(view: &View, class: ClassId) -> Result<(), String> {
     let state = view.class(class);
-    let listed = |object: &super::Object| state.modified.contains(&(object.modified, object.reference));
-    if state.modified.len() == state.objects.len() && state.objects.values().all(|object| listed(object)) {
+    let order: Vec<(u64, Ref)> = state.changed(0).map(|object| (object.modified, object.reference)).collect();
+    let each: HashSet<Ref> = order.iter().map(|(_, object)| *object).collect();
+    if order.len() == state.objects.len() && each.len() == order.len() && order.is_sorted_by_key(|(at, _)| *at) {
         return Ok(());
     }
     Err(format!("the order of changes of {} does not say what the objects say", class.name()))

@@ -61,7 +61,7 @@ fn add(view: &mut View, class: ClassId, reference: Ref, values: &[(usize, Value)
     }
     let object = Arc::new(Object { reference, created: position, modified: position, record });
     view.put(class, object.clone());
-    view.class_mut(class).modified.insert((position, reference));
+    view.class_mut(class).note(position, reference);
     for &field in &super::HOLDING[class as usize] {
         touch_far_side(view, class, field, [None, Some(&object.record[field])], position, told);
     }
@@ -89,8 +89,9 @@ fn modify(view: &mut View, class: ClassId, reference: Ref, deltas: &[(usize, Del
         }
     }
     let after = told.as_ref().map(|_| object.clone());
-    state.modified.remove(&(last, reference));
-    state.modified.insert((position, reference));
+    if last < position {
+        state.note(position, reference);
+    }
     for (field, old, new) in &moved {
         view.relate(class, *field, reference, Some(old), Some(new));
         touch_far_side(view, class, *field, [Some(old), Some(new)], position, told);
@@ -116,7 +117,7 @@ fn delete(view: &mut View, class: ClassId, reference: Ref, position: u64, told: 
 
 /// Keeps a class's order of deletions, which has a limit.
 fn forget(view: &mut ClassView, gone: &Object, position: u64) {
-    view.modified.remove(&(gone.modified, gone.reference));
+    view.forget_oldest();
     view.deleted.insert((position, gone.reference), gone.created);
     if view.deleted.len() > DELETIONS_KEPT
         && let Some((oldest, _)) = view.deleted.get_min().cloned()
@@ -150,10 +151,9 @@ fn touch(view: &mut View, class: ClassId, target: Ref, field: usize, position: u
     let state = view.class_mut(class);
     let Some(object) = state.objects.get_mut(&target) else { return };
     if object.modified < position {
-        let last = std::mem::replace(&mut Arc::make_mut(object).modified, position);
+        Arc::make_mut(object).modified = position;
         let after = Some(object.clone());
-        state.modified.remove(&(last, target));
-        state.modified.insert((position, target));
+        state.note(position, target);
         if let Some(effects) = told {
             effects.push(Effect { class, reference: target, before, after, fields: vec![field] });
         }

@@ -11,6 +11,7 @@ pub mod filter;
 pub mod fold;
 pub mod measured;
 mod names;
+mod order;
 pub mod past;
 pub mod query;
 pub mod read;
@@ -72,8 +73,7 @@ pub struct ClassView {
     pub objects: Trie<Ref, Arc<Object>>,
     uuids: imbl::HashMap<Ref, Ref>,
     names: names::Names,
-    /// What changed, by position: `event.from` costs what changed, not what happened.
-    pub modified: imbl::OrdSet<(u64, Ref)>,
+    order: order::Order,
     /// What was deleted, by position, with the position at which it had been added.
     pub deleted: imbl::OrdMap<(u64, Ref), u64>,
     /// Deletions at or below this position are forgotten.

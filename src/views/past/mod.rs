@@ -99,12 +99,11 @@ pub fn with_accounts_of(view: &mut View, present: &View) {
         let then: Vec<_> = view.class(class).objects.values().cloned().collect();
         for object in then {
             view.take(class, object.reference);
-            view.class_mut(class).modified.remove(&(object.modified, object.reference));
         }
         let position = view.position;
         for object in present.class(class).objects.values() {
             view.put(class, Arc::new(Object { created: position, modified: position, ..(**object).clone() }));
-            view.class_mut(class).modified.insert((position, object.reference));
+            view.class_mut(class).note(position, object.reference);
         }
     }
 }
@@ -119,7 +118,7 @@ pub fn with_session(view: &mut View, own: &Object) {
             object.record[*field] = Value::Ref(Ref::NULL);
         }
     }
-    view.class_mut(ClassId::session).modified.insert((object.modified, object.reference));
+    view.class_mut(ClassId::session).note(object.modified, object.reference);
     view.put(ClassId::session, Arc::new(object));
 }
 

@@ -12,6 +12,7 @@ use crate::views::{Object, View};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Sqlite};
 use std::io::Write;
+use std::sync::Arc;
 
 /// Objects that one statement takes.
 const OBJECTS_PER_STATEMENT: usize = 200;
@@ -92,11 +93,10 @@ async fn put_objects(
     after: u64,
 ) -> Result<(), sqlx::Error> {
     let state = view.class(class.id);
-    let changed: Vec<Ref> = state.modified.range((after + 1, Ref::NULL)..).map(|(_, reference)| *reference).collect();
+    let changed: Vec<&Arc<Object>> = state.changed(after).collect();
     for part in changed.chunks(OBJECTS_PER_STATEMENT) {
-        let objects = part.iter().filter_map(|reference| state.objects.get(reference));
         let mut statement = QueryBuilder::<Sqlite>::new(PUT_OBJECTS);
-        statement.push_values(objects, |mut row, object| {
+        statement.push_values(part, |mut row, object| {
             let uuid = MODEL.field(class.id, "uuid").map_or("", |index| object.record[index].as_str());
             row.push_bind(class.name)
                 .push_bind(object.reference.to_string())
