@@ -23,10 +23,6 @@ pub const REFUSED: &[Refused] = &[
         messages: &["pool.enable_ha", "pool.enable_redo_log"],
     },
     Refused {
-        why: "there is no other pool's database to recover from",
-        messages: &["VM.recover", "VM_appliance.recover"],
-    },
-    Refused {
         why: "machines are not read from files or other hypervisors",
         messages: &["VM.import", "VM.import_convert"],
     },
@@ -135,6 +131,8 @@ pub const GATEWAY: &[&str] = &[
     "subscription.test",
     "task.wait",
     "VDI.open_database",
+    "VM.recover",
+    "VM_appliance.recover",
     "VM.get_power_state_history",
     "event.*",
     "log.*",

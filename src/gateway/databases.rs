@@ -14,9 +14,10 @@ use super::answer::Answer;
 use super::dispatch::{Caller, Noted};
 use crate::auth::{session_invalid, session_key};
 use crate::command::storage::replication;
+use crate::command::vm::recovery::Saved;
 use crate::command::{self, Call};
 use crate::error::{ApiError, codes};
-use crate::model::{ClassId, Message, session};
+use crate::model::{ClassId, MODEL, Message, session};
 use crate::subscribe::Key;
 use crate::value::{Ref, Value};
 use crate::views::read::Scope;
@@ -32,6 +33,10 @@ pub const OPEN_MAX: usize = 4;
 
 /// The messages that are about the session itself, wherever it reads.
 const OWN: [&str; 3] = ["session.logout", "session.local_logout", "session.touch"];
+
+/// The messages that look from a saved database at the live pool.
+const RECOVERING: [&str; 4] =
+    ["VM.recover", "VM.assert_can_be_recovered", "VM_appliance.recover", "VM_appliance.assert_can_be_recovered"];
 
 /// A saved database on its way.
 pub type Finding<'a> = Pin<Box<dyn Future<Output = Result<Found, ApiError>> + Send + 'a>>;
@@ -157,7 +162,26 @@ impl Gateway {
         drop(closed);
     }
 
-    /// Answers a call of a session that reads a saved database; `None`: it is about the session itself, which is here.
+    /// Brings machines from a saved database into the live pool, or says whether that can be done.
+    async fn recover(&self, saved: Arc<View>, call: Call, caller: &Caller) -> Result<Answer, ApiError> {
+        let (here, to) = (self.ledger.view(), call.reference(1));
+        let own = |held: &&Arc<Object>| {
+            held.get(session::database).is_empty() && held.get(session::this_user) == caller.principal.user
+        };
+        here.find::<session>(to).filter(own).ok_or_else(|| codes::SESSION_INVALID(Ref::NULL))?;
+        let saved = Saved::of(saved, &call)?;
+        if call.message.name != "recover" {
+            return saved.check(&here).map(|()| Answer::Value(Value::Void));
+        }
+        let import = MODEL.message("VM.import").expect("BUG: it is in the model");
+        if !import.roles.intersects(caller.principal.roles) {
+            let why = "no role of the caller may import";
+            return Err(codes::RBAC_PERMISSION_DENIED(call.message.full_name.to_lowercase(), why));
+        }
+        self.note(call, Value::Void, caller, saved.bring()).await
+    }
+
+    /// Answers a call of a session that reads a saved database.
     pub(super) async fn elsewhere(
         &self,
         message: &'static Message,
@@ -176,6 +200,9 @@ impl Gateway {
         let reads = message.implied.is_some() && message.reads() || command::reader(message).is_some();
         if message.class == ClassId::session && !reads {
             return Err(codes::OPERATION_NOT_ALLOWED(super::dispatch::SHOWN));
+        }
+        if RECOVERING.contains(&message.full_name) {
+            return self.recover(view, Call { message, args, background }, caller).await;
         }
         // There, nobody is known by name: who may read everything here does so there.
         let principal = command::Principal { user: Ref::NULL, elsewhere: false, ..(*caller.principal).clone() };

@@ -171,6 +171,10 @@ impl Gateway {
                 }
             }
             ClassId::log => return self.look_back(&call, &caller).await,
+            ClassId::VM | ClassId::VM_appliance if message.name == "recover" => {
+                command::check_subject(&self.ledger.view(), &call)?;
+                return Err(codes::OPERATION_NOT_ALLOWED("a session on a saved database brings machines from it"));
+            }
             ClassId::VDI if message.full_name == OPEN_DATABASE => return self.open_disk(&call, &caller).await,
             ClassId::VM if message.full_name == POWER_STATES => return self.look_back(&call, &caller).await,
             ClassId::session if message.full_name == CHANGE_PASSWORD => {

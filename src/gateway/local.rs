@@ -143,7 +143,7 @@ impl Gateway {
     }
 
     /// Writes who did this, and what changed by it; as `Async.` through a task that has ended.
-    async fn note(&self, call: Call, result: Value, caller: &Caller, told: Own) -> Result<Answer, ApiError> {
+    pub(super) async fn note(&self, call: Call, result: Value, caller: &Caller, told: Own) -> Result<Answer, ApiError> {
         let message = call.message.full_name;
         let decide = Box::new(move |draft: &mut Draft<'_>| {
             told(draft)?;

@@ -245,3 +245,53 @@ fn a_second_server_that_replays_the_log_has_the_same_state() {
     Server::start_with(&demo, &["--demo"]).stop();
     crate::versions::folded_elsewhere(&demo, said(&demo, &["log", "replay", "--state-hash"]).trim());
 }
+
+/// The first machine that is none of the host's own and no template, with its record.
+fn machine(call: &mut Connection, session: &str) -> (Value, Value) {
+    let all = call.call("VM.get_all_records", json!([session])).expect("records");
+    let all = all.as_object().expect("a map").iter();
+    let real = |vm: &Value| vm["is_a_template"] == false && vm["is_control_domain"] == false && vm["VBDs"] != json!([]);
+    let mut real = all.filter(|(_, vm)| real(vm) && vm["power_state"] == "Running");
+    real.next().map(|(reference, vm)| (json!(reference), vm.clone())).expect("a machine of the demonstration")
+}
+
+#[test]
+fn a_machine_that_was_destroyed_is_brought_back_from_a_backup() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let server = Server::start_with(&data, &["--demo"]);
+    let (mut call, live) = server.login();
+    wait_for("the machines run", Duration::from_secs(60), || {
+        let pending = call.call("task.get_all_records", json!([live])).expect("records");
+        (pending.as_object().expect("a map").values().all(|task| task["status"] != "pending")).then_some(())
+    });
+    let (vm, before) = machine(&mut call, &live);
+    std::fs::create_dir(data.join("backups")).expect("a folder");
+    back_up(&data, "one");
+    call.call("VM.hard_shutdown", json!([live, vm])).expect("down");
+    call.call("VM.destroy", json!([live, vm])).expect("gone");
+    let saved = call.call("session.create_from_db_file", json!([live, "one"])).expect("opened");
+    for message in ["VM.assert_can_be_recovered", "VM.get_SRs_required_for_recovery"] {
+        call.call(message, json!([saved, vm, live])).expect(message);
+    }
+    assert_eq!(code(call.call("VM.recover", json!([saved, vm, saved, false]))), "SESSION_INVALID", "not into itself");
+    assert_eq!(code(call.call("VM.recover", json!([live, vm, live, false]))), "HANDLE_INVALID", "not from here");
+    call.call("VM.recover", json!([saved, vm, live, false])).expect("recovered");
+    assert_eq!(code(call.call("VM.recover", json!([saved, vm, live, true]))), "DUPLICATE_VM");
+    assert_eq!(code(call.call("VM.assert_can_be_recovered", json!([saved, vm, live]))), "DUPLICATE_VM");
+    let again = call.call("VM.get_by_uuid", json!([live, before["uuid"]])).expect("it is back");
+    assert_ne!(again, vm, "as another object");
+    let after = call.call("VM.get_record", json!([live, again])).expect("there");
+    for field in ["name_label", "memory_static_max", "VCPUs_max", "HVM_boot_policy", "platform", "other_config"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    let count = |vm: &Value, field: &str| vm[field].as_array().map(Vec::len);
+    assert_eq!(["VBDs", "VIFs"].map(|field| count(&after, field)), ["VBDs", "VIFs"].map(|field| count(&before, field)));
+    let mac = |call: &mut Connection, session: &Value, vm: &Value| {
+        call.call("VIF.get_MAC", json!([session, vm["VIFs"][0]])).expect("an address")
+    };
+    assert_eq!(mac(&mut call, &json!(live), &after), mac(&mut call, &saved, &before));
+    call.call("VM.start", json!([live, again, false, false])).expect("it starts");
+    let verified = said(&data, &["log", "verify"]);
+    assert!(verified.ends_with("all is well\n"), "{verified}");
+}

@@ -37,6 +37,7 @@ pub mod observed;
 pub mod placement;
 pub mod provision;
 pub mod questions;
+pub mod recovery;
 pub mod revert;
 pub mod schedule;
 pub mod state;

@@ -136,12 +136,12 @@ class! {
         RO VMs: Set<Ref<VM>> => VM.appliance;
     }
     messages {
-        /// Bring its machines from a copy of another pool's database into this pool.
-        fn recover(self: Ref<VM_appliance>, session_to: Ref<session>, force: Bool) -> Void as read_only ![VM_REQUIRES_SR], task;
+        /// Bring it with its machines into the live pool, as `VM.recover` does: all of them or none.
+        fn recover(self: Ref<VM_appliance>, session_to: Ref<session>, force: Bool) -> Void as read_only ![DUPLICATE_VM, OPERATION_NOT_ALLOWED, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, VM_REQUIRES_VDI], task;
         /// List the repositories that must be there to recover it.
         fn get_SRs_required_for_recovery(self: Ref<VM_appliance>, session_to: Ref<session>) -> Set<Ref<SR>> as read_only, task;
         /// Fail with the reason if it cannot be recovered.
-        fn assert_can_be_recovered(self: Ref<VM_appliance>, session_to: Ref<session>) -> Void as read_only ![VM_REQUIRES_SR], task;
+        fn assert_can_be_recovered(self: Ref<VM_appliance>, session_to: Ref<session>) -> Void as read_only ![DUPLICATE_VM, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, VM_REQUIRES_VDI], task;
         /// Ask each machine to shut down, and stop at once those that do not.
         fn shutdown(self: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_PARTIALLY_FAILED, OPERATION_NOT_ALLOWED, OTHER_OPERATION_IN_PROGRESS], task;
         /// Stop its machines at once.

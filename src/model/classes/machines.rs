@@ -259,12 +259,15 @@ class! {
         fn set_appliance(self: Ref<VM>, value: Ref<VM_appliance>) -> Void as pool_operator ![OPERATION_NOT_ALLOWED, VALUE_NOT_SUPPORTED, VM_IS_SNAPSHOT, VM_IS_TEMPLATE], task;
         /// Fetch a machine from another kind of hypervisor.
         fn import_convert(type: String, username: String, password: String, sr: Ref<SR>, remote_config: Map<String, String>) -> Void as vm_admin, task;
-        /// Bring it from a copy of another pool's database into this pool.
-        fn recover(self: Ref<VM>, session_to: Ref<session>, force: Bool) -> Void as read_only, task;
+        /// Bring it into the live pool. Called with a session on a saved database, whose machine `self` is; `session_to` is a
+        /// session of the same user on the live pool, who needs a role that may import. It keeps its uuid and comes without
+        /// snapshots; its disks have to be there under their uuids, and its networks under uuids or names. One that is there
+        /// is never replaced, whatever `force` says. As `Async.` the task is the live pool's.
+        fn recover(self: Ref<VM>, session_to: Ref<session>, force: Bool) -> Void as read_only ![DUPLICATE_VM, OPERATION_NOT_ALLOWED, VM_IS_PART_OF_AN_APPLIANCE, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, VM_REQUIRES_VDI], task;
         /// List the repositories that must be there to recover it.
         fn get_SRs_required_for_recovery(self: Ref<VM>, session_to: Ref<session>) -> Set<Ref<SR>> as read_only, task;
         /// Fail with the reason if it cannot be recovered.
-        fn assert_can_be_recovered(self: Ref<VM>, session_to: Ref<session>) -> Void as read_only ![VM_IS_PART_OF_AN_APPLIANCE, VM_REQUIRES_SR], task;
+        fn assert_can_be_recovered(self: Ref<VM>, session_to: Ref<session>) -> Void as read_only ![DUPLICATE_VM, VM_IS_PART_OF_AN_APPLIANCE, VM_REQUIRES_NETWORK, VM_REQUIRES_SR, VM_REQUIRES_VDI], task;
         /// Name the disk that holds its memory; only for a suspended machine.
         fn set_suspend_VDI(self: Ref<VM>, value: Ref<VDI>) -> Void as pool_operator ![VALUE_NOT_SUPPORTED, VM_BAD_POWER_STATE], task;
         /// Set its turn in an appliance; lower first.
