@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How far the store is behind the log while a write of what changed is quick.
 const EVERY: Duration = Duration::from_secs(1);
-/// How far it may be at the most: a start reads that much of the log.
-const AT_MOST: Duration = Duration::from_secs(5);
+/// How far it may be at the most: a start after a crash folds that much of the log before it answers.
+const AT_MOST: Duration = Duration::from_secs(2);
 /// It rests so many times as long as it wrote: in a storm of changes the clients have the processors, and what changes
 /// again and again is written once.
 const REST: u32 = 20;
