@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
+from datetime import datetime
 
 import XenAPI
 from truth import disagreements
@@ -23,7 +24,7 @@ MIB = 1 << 20
 ANSWER_SECONDS_MAX = 300
 # What the issue asks for; what takes longer is shown loudly, and fails only beyond the last one.
 CONVERGE_SECONDS_WANTED = 2.0
-CONVERGE_SECONDS_MAX = 120
+CONVERGE_SECONDS_MAX = 300
 # To measure the clock a PVH guest traps thousands of times into the hypervisor with nobody there to take a fault; the
 # emulated processor now and then gives it one (a triple fault at boot). It is told the rate instead.
 KERNEL_ARGUMENTS = "console=hvc0 loglevel=1 nokaslr mitigations=off tsc_early_khz=2600000"
@@ -50,7 +51,9 @@ class House:
 
     def set_up(self):
         """What an administrator does once, and after each boot."""
+        # Whoever looks has to be answered, however busy the guests are.
         self.run(
+            "xl sched-credit2 -d Domain-0 -w 512;"
             "ln -sfn /data /var/lib/xenledger; mkdir -p /usr/local/bin /run/xenledger;"
             "ln -sf /data/bin/xenledger /usr/local/bin/;"
             "for more in /data/device-model-*.tar; do [ ! -e $more ] || tar -C / -xf $more; done;"
@@ -149,9 +152,9 @@ class House:
         found = self.disagreements()
         assert not found, "; ".join(found)
 
-    def converges(self, what, less=lambda: 0):
-        """Waits until all agree, and notes how long that took from now, which is when `xl list` could show it; without
-        the seconds of `less`, which are those of `xl` itself."""
+    def converges(self, what):
+        """Waits until all agree, and notes how long that took from now, which is when `xl list` could show it, without the
+        time that the server's `xl` itself took."""
         began = time.monotonic()
         settled = began
         while self.pending():
@@ -164,8 +167,23 @@ class House:
                 break
             settled = time.monotonic()
             assert asked < began + CONVERGE_SECONDS_MAX, "; ".join(found)
-        self.convergence.append((what, max(max(asked, settled) - began - less(), 0)))
+        took = max(asked, settled) - began
+        self.convergence.append((what, max(took - self.xl_worked(time.monotonic() - began), 0)))
         say("%5.2f s: %s" % self.convergence[-1][::-1])
+
+    def xl_worked(self, seconds):
+        """For how many of the last seconds `xl` worked for the server, as that one's log says."""
+        now, *lines = self.run("echo $EPOCHREALTIME; tail -n 200 /data/server.log").splitlines()
+        since, last, works, worked = float(now) - seconds, 0.0, 0, 0.0
+        for line in lines:
+            if "the view is there" in line:
+                works = 0  # who was killed says no more
+            change = 1 if "xl begun" in line else -1 if "xl ended" in line else 0
+            if change:
+                at = datetime.fromisoformat(line.split("Z ")[0] + "+00:00").timestamp()
+                worked += max(at - max(last, since), 0) * (works > 0)
+                last, works = at, max(works + change, 0)
+        return worked
 
     def verify(self):
         """The log is whole, and folds to the views: said by the program itself, beside the server."""

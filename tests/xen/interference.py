@@ -11,7 +11,7 @@ from truth import domains
 
 def shown(house, guest, condition):
     """A script that ends when `xl list` shows that a domain is gone or has ended, or what else is asked for."""
-    return "until %s; do :; done" % (condition % {"uuid": guest.uuid})
+    return "until %s; do sleep 0.1; done" % (condition % {"uuid": guest.uuid})  # a pause for the guest
 
 
 GONE = "! xl list -v | grep %(uuid)s | grep -qv -- '---[s-]*[src]'"
@@ -83,7 +83,7 @@ def guests_end_by_themselves(house):
     guest.up(since)
     since = guest.said()
     guest.does("reboot -f")
-    house.run("while [ -e /proc ] && xenstore-exists /local/domain/%d; do :; done" % domid)
+    house.run("while xenstore-exists /local/domain/%d; do sleep 0.1; done" % domid)
     house.wait(lambda: guest.domid not in (-1, domid), "it has its new domain")
     house.converges("the guest reboots, from its new domain on")
     guest.up(since)
