@@ -151,3 +151,72 @@ fn known<C: crate::model::Declared>(draft: &Draft, mut fields: Fields<C>) -> Fie
     }
     fields
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::bench::Bench;
+    use crate::model::MODEL;
+
+    /// A pool with an appliance of two machines on one network, as it was saved; then it has neither machines nor appliance.
+    fn lost() -> (Bench, Arc<View>, Ref) {
+        let mut bench = Bench::default();
+        let lan = bench.given(|draft| draft.create(Fields::<network>::new().with(network::name_label, "lan"))).as_ref();
+        let appliance = bench.given(|draft| draft.create(Fields::<VM_appliance>::new())).as_ref();
+        for name in ["one", "two"] {
+            let fields = move || Fields::<VM>::new().with(VM::name_label, name).with(VM::appliance, appliance);
+            let vm = bench.given(move |draft| draft.create(fields())).as_ref();
+            bench.given(move |draft| {
+                draft.create(Fields::<VIF>::new().with(VIF::VM, vm).with(VIF::network, lan).with(VIF::device, "0"))
+            });
+        }
+        let saved = Arc::new(bench.view.clone());
+        for vm in saved.all::<VM>().map(|vm| vm.reference) {
+            bench.given(move |draft| draft.delete::<VM>(vm));
+        }
+        bench.given(move |draft| draft.delete::<VM_appliance>(appliance));
+        (bench, saved, appliance)
+    }
+
+    fn call(name: &str, about: Ref) -> Call {
+        let message = MODEL.message(name).expect("a message of the model");
+        Call { message, args: vec![about.into(), Ref::NULL.into(), false.into()], background: false }
+    }
+
+    #[test]
+    fn an_appliance_comes_back_with_its_machines() {
+        let (mut bench, saved, appliance) = lost();
+        let one = saved.all::<VM>().next().expect("a machine").reference;
+        let alone = Saved::of(saved.clone(), &call("VM.recover", one)).err().map(|error| error.code);
+        assert_eq!(alone, Some("VM_IS_PART_OF_AN_APPLIANCE"));
+        let brought =
+            || Saved::of(saved.clone(), &call("VM_appliance.recover", appliance)).expect("it is saved").bring();
+        bench.own(brought()).expect("recovered");
+        let uuids = |view: &View| {
+            let mut uuids: Vec<String> = view.all::<VM>().map(|vm| vm.get(VM::uuid).to_string()).collect();
+            uuids.sort();
+            uuids
+        };
+        assert_eq!(uuids(&bench.view), uuids(&saved));
+        let back = bench.view.all::<VM_appliance>().next().expect("it is back").reference;
+        assert_eq!(bench.view.far(VM_appliance::VMs, back).len(), 2);
+        assert!(bench.view.all::<VM>().all(|vm| bench.view.far(VM::VIFs, vm.reference).len() == 1));
+        assert_eq!(bench.own(brought()).expect_err("they are here").code, "DUPLICATE_VM");
+    }
+
+    #[test]
+    fn all_that_machines_need_is_here_or_none_comes() {
+        let (mut bench, saved, appliance) = lost();
+        let lan = bench.view.all::<network>().next().expect("the network").reference;
+        bench.given(move |draft| draft.delete::<network>(lan));
+        let brought =
+            || Saved::of(saved.clone(), &call("VM_appliance.recover", appliance)).expect("it is saved").bring();
+        assert_eq!(bench.own(brought()).expect_err("no network").code, "VM_REQUIRES_NETWORK");
+        assert_eq!(bench.view.all::<VM>().count(), 0);
+        // Another one of that name takes its place, as long as it is the only one.
+        let named = || Fields::<network>::new().with(network::name_label, "lan");
+        bench.given(move |draft| draft.create(named()));
+        bench.own(brought()).expect("recovered");
+        assert_eq!(bench.view.all::<VM>().count(), 2);
+    }
+}
