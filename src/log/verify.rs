@@ -7,6 +7,8 @@
 use super::sqlite::LogReader;
 use super::{Head, Row, StorageError, hash};
 use crate::event::{Event, Kind, SCHEMA};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 /// Rows that are read at once.
 const PAGE_ROWS: usize = 1_000;
@@ -116,26 +118,57 @@ impl Chain {
 /// `progress` hears how many rows were checked and at which position.
 pub async fn verify(
     reader: &LogReader,
-    mut chain: Chain,
+    chain: Chain,
     mut each: impl FnMut(&Row, Event) -> Result<(), String>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, Broken> {
-    let mut page = reader.rows(chain.head.position, PAGE_ROWS).await?;
-    while let Some(last) = page.last() {
-        // The next page is read while this one is looked at.
-        let after = last.as_ref().map_or_else(|bad| bad.position, |row| row.position);
-        let ahead = tokio::spawn({
-            let reader = reader.clone();
-            async move { reader.rows(after, PAGE_ROWS).await }
-        });
-        for row in page {
-            let row = row.map_err(|bad| Broken::Row { position: bad.position, fault: Fault::Unreadable(bad.why) })?;
-            let event = chain.next(&row)?;
+    let mut ahead = Page::ahead(reader, chain);
+    loop {
+        let page = ahead.await.expect("BUG: checking a page panicked");
+        if let (None, []) = (&page.wrong, &page.rows[..]) {
+            return Ok(Verified { rows: page.chain.rows, head: page.chain.head });
+        }
+        let (rows, position) = (page.chain.rows, page.chain.head.position);
+        ahead = Page::ahead(reader, page.chain);
+        for (row, event) in page.rows {
             each(&row, event)
                 .map_err(|objection| Broken::Row { position: row.position, fault: Fault::Event(objection) })?;
         }
-        progress(chain.rows, chain.head.position);
-        page = ahead.await.expect("BUG: reading the log panicked")?;
+        if let Some(wrong) = page.wrong {
+            return Err(wrong);
+        }
+        progress(rows, position);
     }
-    Ok(Verified { rows: chain.rows, head: chain.head })
+}
+
+/// Some rows that follow one another, with their events.
+struct Page {
+    rows: Vec<(Row, Event)>,
+    /// Behind the last of them.
+    chain: Chain,
+    /// What is wrong with the row behind them.
+    wrong: Option<Broken>,
+}
+
+impl Page {
+    /// Reads and checks the rows behind a chain on another thread, while this one looks at those before.
+    fn ahead(reader: &LogReader, chain: Chain) -> JoinHandle<Page> {
+        let (reader, here) = (reader.clone(), Handle::current());
+        tokio::task::spawn_blocking(move || here.block_on(Page::behind(&reader, chain)))
+    }
+
+    async fn behind(reader: &LogReader, chain: Chain) -> Page {
+        let mut page = Page { rows: Vec::with_capacity(PAGE_ROWS), chain, wrong: None };
+        page.wrong = page.fill(reader).await.err();
+        page
+    }
+
+    async fn fill(&mut self, reader: &LogReader) -> Result<(), Broken> {
+        for row in reader.rows(self.chain.head.position, PAGE_ROWS).await? {
+            let row = row.map_err(|bad| Broken::Row { position: bad.position, fault: Fault::Unreadable(bad.why) })?;
+            let event = self.chain.next(&row)?;
+            self.rows.push((row, event));
+        }
+        Ok(())
+    }
 }
