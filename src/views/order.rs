@@ -12,7 +12,6 @@
 
 use super::{ClassView, Object};
 use crate::value::Ref;
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Leftovers that may stay besides as many as there are objects: a class with few does not tidy up all the time.
@@ -35,9 +34,12 @@ impl ClassView {
     /// The objects that changed behind a position, in the order of their last changes.
     pub fn changed(&self, after: u64) -> impl Iterator<Item = &Arc<Object>> {
         let order = &self.order.0;
-        let before = |noted: &(u64, Ref)| if noted.0 > after { Ordering::Greater } else { Ordering::Less };
-        let begin = order.binary_search_by(before).unwrap_or_else(|begin| begin);
-        order.focus().narrow(begin..).into_iter().filter_map(|noted| self.still(noted))
+        let mut begin = order.len();
+        // What is asked for is at the end; an iterator would hold on to the whole, and thousands ask at once.
+        while begin > 0 && order.get(begin - 1).is_some_and(|(noted, _)| *noted > after) {
+            begin -= 1;
+        }
+        (begin..order.len()).filter_map(|at| self.still(order.get(at)?))
     }
 
     /// Notes that an object has changed, once for each position.
