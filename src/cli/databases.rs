@@ -1,12 +1,14 @@
 //! Saved databases that sessions read: backups in a folder of the operator's
-//! choice, and copies on disks. One is laid out in a folder of its own, checked and folded on a thread
-//! of its own, and served as `serve --read-only` serves a data folder.
+//! choice, and copies on disks. One is laid out in a folder of its own, checked
+//! and folded on a thread of its own, and served as `serve --read-only` serves a
+//! data folder.
 
 use super::serve_past::{Borrowed, show};
 use crate::driver::Driver;
 use crate::error::{ApiError, codes};
 use crate::gateway::databases::{Finding, Found, Source};
 use crate::log::backup::lay_out;
+use crate::log::folder::assert_room;
 use crate::log::memory::MemoryLog;
 use crate::log::sqlite::LogReader;
 use crate::log::{Head, Port};
@@ -25,8 +27,6 @@ pub const BACKUPS: &str = "backups";
 const OPEN: &str = "open";
 /// The largest backup that is opened, in bytes: it is copied, so the disk has to hold it twice.
 const BYTES_MAX: u64 = 4 << 30;
-/// What stays free on the disk of the live log, in bytes.
-const SPARE: u64 = 1 << 30;
 /// Objects in a saved database: they are all kept in memory.
 const OBJECTS_MAX: usize = 1_000_000;
 
@@ -94,10 +94,7 @@ async fn read(file: &Path, folder: Folder) -> Result<(View, LogReader, Folder), 
         return Err(format!("it has {bytes} bytes; {BYTES_MAX} are the most"));
     }
     std::fs::create_dir_all(&folder.0).map_err(text)?;
-    let room = rustix::fs::statvfs(&folder.0).map_err(|error| error.to_string())?;
-    if room.f_bavail.saturating_mul(room.f_frsize) < 2 * bytes + SPARE {
-        return Err(format!("there is no room to read it: {} bytes are needed", 2 * bytes + SPARE));
-    }
+    assert_room(&folder.0, 2 * bytes).map_err(|error| error.to_string())?;
     lay_out(file, &folder.0).await.map_err(|error| error.to_string())?;
     let reader = LogReader::open(&folder.0).await.map_err(|error| error.to_string())?;
     let view = folded(&reader, OBJECTS_MAX).await.map_err(|error| error.to_string())?;

@@ -69,6 +69,14 @@ pub async fn write(data: &Path, file: &Path, secrets: bool, now: Micros) -> Resu
     Ok(contents)
 }
 
+/// About how many bytes a backup takes: what the log and its archives take.
+pub async fn size(data: &Path) -> Result<u64, StorageError> {
+    let length = |file: &Path| file.metadata().map_or(0, |about| about.len());
+    let archives = LogReader::open(data).await?.archives().await?;
+    let archived: u64 = archives.iter().map(|(_, file)| length(file)).sum();
+    Ok(archived + [FILE.to_string(), format!("{FILE}-wal")].iter().map(|file| length(&data.join(file))).sum::<u64>())
+}
+
 async fn fill(
     data: &Path,
     new: &Path,

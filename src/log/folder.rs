@@ -39,6 +39,20 @@ impl Folder {
     }
 }
 
+/// What stays free on the disk of the live log, whoever else writes there, in bytes.
+const SPARE: u64 = 1 << 30;
+
+/// Whether so many bytes can be written into a folder and the log still has room: what can be done another time must not
+/// stop the mutations.
+pub fn assert_room(folder: &Path, bytes: u64) -> Result<(), StorageError> {
+    let room = rustix::fs::statvfs(folder).map_err(|error| failure("cannot look at", folder, error.into()))?;
+    let (free, needed) = (room.f_bavail.saturating_mul(room.f_frsize), bytes.saturating_add(SPARE));
+    match free >= needed {
+        true => Ok(()),
+        false => Err(StorageError(format!("{free} bytes are free in {}, {needed} are needed", folder.display()))),
+    }
+}
+
 fn create(path: &Path) -> std::io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -79,5 +93,13 @@ mod tests {
         assert!(refused.0.contains(&format!("in use by process {}", std::process::id())), "{refused}");
         drop(first);
         Folder::lock(&path).expect("free again");
+    }
+
+    #[test]
+    fn what_would_fill_the_disk_is_refused() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let refused = assert_room(temporary.path(), u64::MAX).expect_err("more than any disk has");
+        assert!(refused.0.contains("are needed"), "{refused}");
+        assert!(assert_room(&temporary.path().join("missing"), 0).is_err());
     }
 }

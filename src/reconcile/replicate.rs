@@ -16,6 +16,7 @@ use crate::command::{Command, Principal};
 use crate::driver::Driver;
 use crate::event::Kind;
 use crate::log::backup;
+use crate::log::folder::assert_room;
 use crate::log::writer::Ledger;
 use crate::model::{SR, VDI};
 use crate::value::Ref;
@@ -103,7 +104,11 @@ impl Replicator {
         let _ = std::fs::remove_file(&file); // of a run that was killed
         let (data, now, runtime) = (self.data.clone(), self.ledger.world().now(), tokio::runtime::Handle::current());
         let made = tokio::task::spawn_blocking(move || {
-            let made = runtime.block_on(backup::write(&data, &file, false, now)).map_err(|error| error.to_string())?;
+            let write = async {
+                assert_room(&data, backup::size(&data).await?)?;
+                backup::write(&data, &file, false, now).await
+            };
+            let made = runtime.block_on(write).map_err(|error| error.to_string())?;
             let about = std::fs::metadata(&file).map_err(|error| error.to_string())?;
             Ok((about.len(), made.head.position))
         });
