@@ -19,8 +19,8 @@ const AT_MOST: Duration = Duration::from_secs(2);
 /// again and again is written once.
 const REST: u32 = 20;
 
-/// Writes what changed once a second, less often where that is much. Only the newest view waits for it, so nothing grows while the disk is slow:
-/// the view's own orders say what changed since the last write.
+/// Writes what changed once a second, less often where that is much. Only the newest view waits for it, so nothing
+/// grows while the disk is slow: the view's own orders say what changed since the last write.
 pub struct Follower {
     newest: watch::Sender<Arc<View>>,
     stop: CancellationToken,
