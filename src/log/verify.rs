@@ -4,7 +4,8 @@
 //! from a log, page by page. A log that was cut at its end is a shorter log,
 //! and only a signed checkpoint could tell. Must never know what an event means.
 
-use super::sqlite::LogReader;
+use super::archive::shelf::position;
+use super::sqlite::{BadRow, LogReader};
 use super::{Head, Row, StorageError, hash};
 use crate::event::{Event, Kind, SCHEMA};
 use tokio::runtime::Handle;
@@ -122,14 +123,15 @@ pub async fn verify(
     mut each: impl FnMut(&Row, Event) -> Result<(), String>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, Broken> {
-    let mut ahead = Page::ahead(reader, chain);
+    let coming = read(reader, chain.head.position);
+    let mut ahead = Page::ahead(reader, chain, coming);
     loop {
         let page = ahead.await.expect("BUG: checking a page panicked");
         if let (None, []) = (&page.wrong, &page.rows[..]) {
             return Ok(Verified { rows: page.chain.rows, head: page.chain.head });
         }
         let (rows, position) = (page.chain.rows, page.chain.head.position);
-        ahead = Page::ahead(reader, page.chain);
+        ahead = Page::ahead(reader, page.chain, page.next);
         for (row, event) in page.rows {
             each(&row, event)
                 .map_err(|objection| Broken::Row { position: row.position, fault: Fault::Event(objection) })?;
@@ -141,9 +143,21 @@ pub async fn verify(
     }
 }
 
-/// Some rows that follow one another, with their events.
+/// Rows on their way from storage.
+type Coming = JoinHandle<Result<Vec<Result<Row, BadRow>>, StorageError>>;
+
+/// Begins to read the rows behind a position.
+fn read(reader: &LogReader, after: u64) -> Coming {
+    let reader = reader.clone();
+    tokio::spawn(async move { reader.rows(after, PAGE_ROWS).await })
+}
+
+/// Some rows that follow one another, with their events. While one page is folded, the next one is checked, and the one
+/// behind that is read.
 struct Page {
     rows: Vec<(Row, Event)>,
+    /// The rows behind them.
+    next: Coming,
     /// Behind the last of them.
     chain: Chain,
     /// What is wrong with the row behind them.
@@ -151,20 +165,20 @@ struct Page {
 }
 
 impl Page {
-    /// Reads and checks the rows behind a chain on another thread, while this one looks at those before.
-    fn ahead(reader: &LogReader, chain: Chain) -> JoinHandle<Page> {
+    /// Checks the rows that come behind a chain, on another thread.
+    fn ahead(reader: &LogReader, chain: Chain, coming: Coming) -> JoinHandle<Page> {
         let (reader, here) = (reader.clone(), Handle::current());
-        tokio::task::spawn_blocking(move || here.block_on(Page::behind(&reader, chain)))
+        tokio::task::spawn_blocking(move || {
+            let rows = here.block_on(coming).expect("BUG: reading the log panicked");
+            let last = rows.as_ref().ok().and_then(|rows| rows.last()).map_or(chain.head.position, position);
+            let mut page = Page { rows: Vec::with_capacity(PAGE_ROWS), next: read(&reader, last), chain, wrong: None };
+            page.wrong = rows.map_err(Broken::from).and_then(|rows| page.check(rows)).err();
+            page
+        })
     }
 
-    async fn behind(reader: &LogReader, chain: Chain) -> Page {
-        let mut page = Page { rows: Vec::with_capacity(PAGE_ROWS), chain, wrong: None };
-        page.wrong = page.fill(reader).await.err();
-        page
-    }
-
-    async fn fill(&mut self, reader: &LogReader) -> Result<(), Broken> {
-        for row in reader.rows(self.chain.head.position, PAGE_ROWS).await? {
+    fn check(&mut self, rows: Vec<Result<Row, BadRow>>) -> Result<(), Broken> {
+        for row in rows {
             let row = row.map_err(|bad| Broken::Row { position: bad.position, fault: Fault::Unreadable(bad.why) })?;
             let event = self.chain.next(&row)?;
             self.rows.push((row, event));
