@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Reads what [`Body`]'s `Serialize` wrote.
@@ -19,7 +20,7 @@ pub fn body(payload: &str) -> Result<Body, serde_json::Error> {
     Ok(Body {
         address: Arc::from(stored.address),
         auth: Arc::from(stored.auth),
-        args: stored.args.into_iter().map(|(name, value)| (Arc::from(name), value)).collect(),
+        args: stored.args,
         task: stored.task,
         error: stored.error,
         repeated: stored.repeated,
@@ -31,8 +32,8 @@ pub fn body(payload: &str) -> Result<Body, serde_json::Error> {
 struct StoredBody<'a> {
     #[serde(default, borrow)]
     address: Cow<'a, str>,
-    #[serde(default)]
-    args: serde_json::Map<String, Json>,
+    #[serde(default, deserialize_with = "args")]
+    args: Vec<(Arc<str>, Json)>,
     #[serde(default, borrow)]
     auth: Cow<'a, str>,
     #[serde(default, borrow)]
@@ -42,6 +43,11 @@ struct StoredBody<'a> {
     #[serde(default)]
     repeated: u64,
     task: Option<Ref>,
+}
+
+/// The arguments, in the order in which they are stored.
+fn args<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Arc<str>, Json)>, D::Error> {
+    KeysOf(PhantomData::<Json>).deserialize(deserializer)
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 /// Whether the event can be folded in: what it adds is new, what it changes is as it says.
 pub fn fits(view: &View, event: &Event) -> Result<(), String> {
+    // What an earlier change of the same event touched, and whether it is there since.
     let mut touched: HashMap<(ClassId, Ref), bool> = HashMap::new();
     for change in &event.body.changes {
         let name = || format!("{} {}", change.class.name(), change.reference);
@@ -34,7 +35,9 @@ pub fn fits(view: &View, event: &Event) -> Result<(), String> {
             }
             _ => {}
         }
-        touched.insert(key, !matches!(change.operation, Operation::Del(_)));
+        if event.body.changes.len() > 1 {
+            touched.insert(key, !matches!(change.operation, Operation::Del(_)));
+        }
     }
     Ok(())
 }
