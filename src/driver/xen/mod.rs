@@ -17,6 +17,7 @@
 //! |---|---|
 //! | [`xenstore`] | the wire, watches |
 //! | [`xl`] | child processes |
+//! | [`lanes`] | how many of them work at once |
 //! | [`marks`] | what is being done |
 //! | [`domains`] | what there is |
 //! | [`config`] | how a machine is described to `xl` |
@@ -37,6 +38,7 @@ mod domains;
 mod failure;
 mod guest;
 pub mod host;
+mod lanes;
 mod life;
 mod marks;
 mod terminal;
@@ -52,6 +54,7 @@ use crate::value::Ref;
 pub use disks::room;
 use domains::Domain;
 use failure::About;
+use lanes::Lanes;
 use marks::{Mark, Marks, Reached};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,6 +86,8 @@ pub struct Options {
     pub socket: PathBuf,
     /// What tells one run of the host from another.
     pub boot_id: PathBuf,
+    /// How many processors there are for what runs beside machines.
+    pub processors: usize,
 }
 
 impl Options {
@@ -94,6 +99,7 @@ impl Options {
             xl: "xl".into(),
             socket: xenstore::SOCKET.into(),
             boot_id: "/proc/sys/kernel/random/boot_id".into(),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }
@@ -102,6 +108,7 @@ impl Options {
 pub struct Xen {
     options: Options,
     xl: Xl,
+    lanes: Lanes,
     store: Xenstore,
     marks: Marks,
     boot: String,
@@ -128,7 +135,8 @@ impl Xen {
         let marks = Marks::open(options.folder.clone()).context("the folder for what is being done")?;
         let watching = Mutex::new(Watching { watch: None, looked: Instant::now() });
         let (xl, store) = (Xl::new(&options.xl), Xenstore::new(&options.socket));
-        let xen = Xen { xl, store, marks, boot, watching, options, look_took: AtomicU64::new(0) };
+        let lanes = Lanes::new(options.processors);
+        let xen = Xen { xl, lanes, store, marks, boot, watching, options, look_took: AtomicU64::new(0) };
         xen.store.list("/local/domain").await.context("xenstore does not answer")?;
         let listed = xen.xl.ask(&["list", "-v"]).await;
         listed.map_err(|failure| anyhow::anyhow!("xl list: {failure}"))?;
@@ -188,6 +196,7 @@ impl Xen {
     async fn work(&self, task: Ref, about: &About<'_>, args: &[&str], limit: Duration) -> Result<String, ApiError> {
         let said = self.marks.said(task);
         self.over(&said, about).await?;
+        let _lane = self.lanes.enter(about.command).await;
         let (command, machine, task) = (about.command, about.machine.uuid_text(), task.uuid_text());
         tracing::info!(command, machine, task, args = args.join(" "), "xl begun");
         let worked = self.xl.work(&said, args, limit).await;

@@ -80,6 +80,7 @@ impl Lab {
             xl: self.at("xl"),
             socket: self.socket.clone(),
             boot_id: self.at("boot"),
+            processors: 2,
         };
         Xen::open(options).await.expect("opened")
     }
@@ -108,6 +109,16 @@ impl Lab {
         calls.lines().filter(|line| line.split(' ').next() == Some(command)).count()
     }
 
+    /// How many machines were being built at once, at the most.
+    fn built_at_once(&self) -> i32 {
+        let builds = std::fs::read_to_string(self.at("builds")).expect("something was built");
+        let at_work = builds.lines().scan(0, |at_work, line| {
+            *at_work += if line == "begun" { 1 } else { -1 };
+            Some(*at_work)
+        });
+        at_work.max().unwrap_or(0)
+    }
+
     /// Returns when that many domains are there.
     async fn domains(&self, many: usize) {
         let count = || {
@@ -117,9 +128,12 @@ impl Lab {
                 .filter(|file| !file.file_name().to_string_lossy().starts_with('.'))
                 .count()
         };
-        while count() != many {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let reached = async {
+            while count() != many {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), reached).await.expect("that many domains");
     }
 }
 
@@ -184,6 +198,35 @@ async fn a_paused_guest_is_not_asked_to_end() {
     assert_eq!(refused.expect_err("refused").code, "VM_BAD_POWER_STATE");
     act(&xen, TASK, &Action::Shutdown { machine: MACHINE, how: Manner::CleanThenHard }).await.expect("ended");
     lab.domains(0).await;
+}
+
+#[tokio::test]
+async fn no_more_machines_are_built_at_once_than_there_are_processors() {
+    let lab = Lab::new();
+    let xen = lab.server().await;
+    let start = |number: u8| {
+        let config = Config { machine: Ref([number; 16]), ..lab.config() };
+        Action::Start(Box::new(config))
+    };
+    act(&xen, Ref([90; 16]), &start(10)).await.expect("started");
+    lab.put("hold", "");
+    let starts = (11..16).map(|number| {
+        let (xen, start) = (&xen, start(number));
+        async move { act(xen, Ref([number; 16]), &start).await }
+    });
+    let meanwhile = async {
+        lab.domains(3).await;
+        // Who attaches nothing waits for none of them.
+        let shutdown = Action::Shutdown { machine: Ref([10; 16]), how: Manner::Hard };
+        act(&xen, Ref([91; 16]), &shutdown).await.expect("shut down");
+        lab.domains(2).await;
+        std::fs::remove_file(lab.at("hold")).expect("let go");
+    };
+    let (started, ()) = tokio::join!(futures_util::future::join_all(starts), meanwhile);
+    let domids: std::collections::BTreeSet<i64> =
+        started.into_iter().filter_map(|facts| facts.expect("started").domid).collect();
+    assert_eq!(domids.len(), 5);
+    assert_eq!(lab.built_at_once(), 2);
 }
 
 #[tokio::test]

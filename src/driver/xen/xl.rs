@@ -20,7 +20,6 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// How long a question may take.
@@ -29,8 +28,6 @@ pub const ANSWER_WAIT: Duration = Duration::from_secs(20);
 pub const OUTPUT_MAX: u64 = 4 << 20;
 /// Bytes at the end of what work said that are read.
 const READ_MAX: u64 = 64 << 10;
-/// How many commands work at the same time.
-const AT_ONCE: usize = 32;
 /// How often work that nobody here began is looked at, and the size of what it says.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a process that was ended may take to be gone.
@@ -44,7 +41,6 @@ const SCRIPT: &str = "\"$@\"; printf '\\n[xl ended] %s\\n' \"$?\"";
 /// The way to `xl`.
 pub struct Xl {
     program: PathBuf,
-    slots: Semaphore,
 }
 
 /// Why a command gave no result.
@@ -70,7 +66,7 @@ pub enum Left {
 
 impl Xl {
     pub fn new(program: &Path) -> Xl {
-        Xl { program: program.to_path_buf(), slots: Semaphore::new(AT_ONCE) }
+        Xl { program: program.to_path_buf() }
     }
 
     /// The answer to a question, which changes nothing.
@@ -104,7 +100,6 @@ impl Xl {
 
     /// Works, saying what it says to `file`. Dropping this leaves it working; [`end`] ends it.
     pub async fn work<A: AsRef<OsStr>>(&self, file: &Path, args: &[A], limit: Duration) -> Result<String, Failure> {
-        let _slot = self.slots.acquire().await.expect("BUG: the slots are never closed");
         let told = begin_file(file, args)?;
         let mut child = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "sh"])
