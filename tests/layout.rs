@@ -37,7 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("driver", &["value", "error", "world", "command"]), // of command, what an operation is given and reports
-    ("reconcile", &["model", "value", "error", "event", "views", "command", "log", "world", "driver"]),
+    ("reconcile", &["model", "value", "error", "event", "views", "command", "log", "world", "driver", "subscribe"]),
     (
         "cli",
         &[

@@ -132,14 +132,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let subscribers = Subscribers::default();
     subscribers.begin_at(view.position);
     let store = Follower::start(&args.data, Arc::new(view.clone()), restored.stored, world.clone()).await?;
-    let (reached, published) = watch::channel(view.position);
     let publish = {
         let (subscribers, stored) = (subscribers.clone(), store.feed());
         Box::new(move |batch: Arc<Published>| {
             // Who waits is woken before who only follows.
             let view = batch.view.clone();
             subscribers.publish(batch);
-            reached.send_replace(view.position);
             stored.send_replace(view);
         })
     };
@@ -157,8 +155,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     let pushing = tokio::spawn(push.clone().run());
     let replicator = Replicator::new(ledger.clone(), driver.clone(), &args.data);
-    tokio::spawn(replicator.run(published.clone(), stop.clone()));
-    reconcile(driver.clone(), &ledger, &subscribers, published, &stop)?;
+    tokio::spawn(replicator.run(subscribers.clone(), stop.clone()));
+    reconcile(driver.clone(), &ledger, &subscribers, &stop)?;
     let keeper = Keeper::new(ledger.clone(), reader.clone(), archives, args.archives.rules());
     tokio::spawn(keeper.run(stop.clone()));
     let closing = ledger.clone();
@@ -272,12 +270,11 @@ fn reconcile(
     driver: Arc<dyn Driver>,
     ledger: &Ledger,
     subscribers: &Subscribers,
-    published: watch::Receiver<u64>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let here = ledger.view().all::<host>().next().map(|host| host.reference).context("the pool has no host")?;
     let reconciler = Reconciler::new(ledger.clone(), driver, here).context("the host is gone")?;
-    tokio::spawn(reconciler.run(published, stop.clone()));
+    tokio::spawn(reconciler.run(subscribers.clone(), stop.clone()));
     let subscribers = subscribers.clone();
     let waited = move || subscribers.awaited(ClassId::task);
     tokio::spawn(timers::run(ledger.clone(), waited, stop.clone()));

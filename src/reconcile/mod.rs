@@ -2,12 +2,12 @@
 //! what it sees back into the log.
 //!
 //! It works from pending tasks and observation and from nothing else: it knows
-//! the [`Ledger`] and a [`Driver`], so that it can become an agent on another
-//! machine. First start, restart and recovery are one code path: every round
+//! the [`Ledger`] and a [`Driver`], and waits for tasks as any subscriber does,
+//! so that it can become an agent on another machine. First start, restart and recovery are one code path: every round
 //! looks at what changed since the last, and the next round is the retry.
 //!
 //! ```text
-//!   a batch was published, a job ended, a timer ─▶  round  ─▶ tasks that changed ─▶ begin, cancel   ([`job`])
+//!   a task changed, a job ended, a timer ────────▶  round  ─▶ tasks that changed ─▶ begin, cancel   ([`job`])
 //!   the driver saw a change, a job ended, a timer ▶  look  ─▶ machines ───────────▶ events, if news ([`observe`])
 //! ```
 
@@ -23,6 +23,7 @@ use crate::command::{Own, operation, sequence};
 use crate::driver::Driver;
 use crate::log::writer::Ledger;
 use crate::model::{ClassId, host, task};
+use crate::subscribe::{Key, Subscribers};
 use crate::value::{Micros, Ref};
 use crate::views::{Object, View};
 use futures_util::FutureExt;
@@ -33,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -103,20 +104,20 @@ impl Reconciler {
 
     /// Works until told to stop; jobs end where they are, which the next start finds. Looking takes its time, so it
     /// goes on beside: no task waits for it.
-    pub async fn run(mut self, mut published: watch::Receiver<u64>, stop: CancellationToken) {
+    pub async fn run(mut self, subscribers: Subscribers, stop: CancellationToken) {
+        let tasks = subscribers.register(vec![Key::Class(ClassId::task)]);
         let world = self.reporter.ledger.world().clone();
         let ended = Notify::new();
         let mut observer = Observer::new(self.reporter.clone(), self.driver.clone(), self.host);
         let mut looking = std::pin::pin!(observer.run(&ended));
         loop {
-            published.mark_unchanged();
             self.learn();
             self.advance().await;
             self.begin();
             let patience = self.patience();
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = published.changed() => if changed.is_err() { return },
+                () = tasks.woken() => {}
                 Some(job) = self.jobs.join_next(), if !self.jobs.is_empty() => {
                     self.ended(job);
                     ended.notify_one();

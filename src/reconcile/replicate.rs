@@ -18,16 +18,18 @@ use crate::event::Kind;
 use crate::log::backup;
 use crate::log::folder::assert_room;
 use crate::log::writer::Ledger;
-use crate::model::{SR, VDI};
+use crate::model::{ClassId, SR, VDI};
+use crate::subscribe::{Key, Subscribers};
 use crate::value::Ref;
 use crate::views::{Object, View};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// How often it is looked whether the log has grown; that a disk is to hold a copy is heard of at once.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The shortest time between two copies.
 const REST_MIN: Duration = Duration::from_secs(60);
 /// How many times as long as a copy took is rested after it, so that a long log is not copied all the time.
@@ -55,18 +57,15 @@ impl Replicator {
     }
 
     /// Works until the server stops.
-    pub async fn run(mut self, mut published: watch::Receiver<u64>, stop: CancellationToken) {
+    pub async fn run(mut self, subscribers: Subscribers, stop: CancellationToken) {
+        let disks = subscribers.register(vec![Key::Class(ClassId::SR), Key::Class(ClassId::VDI)]);
+        let world = self.ledger.world().clone();
         loop {
-            let rest = match self.due() {
-                due if due.is_empty() => Duration::ZERO,
-                due => self.copy(&due).await,
-            };
-            let more = async {
-                self.ledger.world().sleep(rest).await;
-                published.changed().await
-            };
+            let due = self.due();
+            let rest = if due.is_empty() { LOOK_EVERY } else { self.copy(&due).await };
             tokio::select! {
-                grown = more => if grown.is_err() { return },
+                () = disks.woken(), if due.is_empty() => {}
+                () = world.sleep(rest) => {}
                 () = stop.cancelled() => return,
             }
         }

@@ -27,7 +27,7 @@ use recent::{Kept, Recent};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -95,16 +95,6 @@ struct Shared {
     arrived: Notify,
     recent: Mutex<Recent>,
     alike: Alike,
-    position: Position,
-}
-
-/// For followers inside the server: the newest published position.
-struct Position(watch::Sender<u64>);
-
-impl Default for Position {
-    fn default() -> Position {
-        Position(watch::channel(0).0)
-    }
 }
 
 #[derive(Default)]
@@ -153,22 +143,15 @@ impl Subscribers {
                 };
                 if let Some(batch) = batch {
                     locked(&self.0.recent).remember(&batch);
-                    self.0.position.0.send_replace(batch.view.position);
                     self.wake(&batch);
                 } else if let Some(position) = lost {
                     locked(&self.0.recent).skip_to(position);
-                    self.0.position.0.send_replace(position);
                     self.wake_all();
                 } else {
                     break;
                 }
             }
         }
-    }
-
-    /// Follows the published position.
-    pub fn position(&self) -> watch::Receiver<u64> {
-        self.0.position.0.subscribe()
     }
 
     /// Registers for some keys; register first, then read, then wait.

@@ -257,7 +257,7 @@ pub fn reconcile(gateway: &Gateway) {
     let ledger = gateway.ledger.clone();
     let here = ledger.view().all::<host>().next().expect("a host").reference;
     let reconciler = Reconciler::new(ledger.clone(), gateway.driver.clone(), here).expect("the host is there");
-    tokio::spawn(reconciler.run(gateway.subscribers.position(), CancellationToken::new()));
+    tokio::spawn(reconciler.run(gateway.subscribers.clone(), CancellationToken::new()));
     let subscribers = gateway.subscribers.clone();
     let waited = move || subscribers.awaited(ClassId::task);
     tokio::spawn(timers::run(ledger, waited, CancellationToken::new()));

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use xenledger::command::bootstrap::{self, HostFacts};
@@ -20,6 +19,7 @@ use xenledger::log::writer::{Accepted, Ledger, Published, Writer};
 use xenledger::log::{Port, Sealed};
 use xenledger::model::{ClassId, MODEL, VBD, VDI, VM, host, pool, task};
 use xenledger::reconcile::{Reconciler, timers};
+use xenledger::subscribe::Subscribers;
 use xenledger::value::{Ref, Value};
 use xenledger::views::{View, fold};
 use xenledger::world::World;
@@ -70,18 +70,17 @@ impl House {
         let mut port = self.log.another();
         let (term, _) = port.open().await.expect("the log opens");
         let view = self.replayed().await;
-        let (reached, published) = watch::channel(view.position);
-        let publish = Box::new(move |batch: Arc<Published>| {
-            reached.send_replace(batch.view.position);
-        });
+        let subscribers = Subscribers::default();
+        let told = subscribers.clone();
+        let publish = Box::new(move |batch: Arc<Published>| told.publish(batch));
         let (writer, ledger) = Writer::new(port, term, view, self.world.clone(), publish);
         let sim = Sim::open(self.folder.path(), self.world.clone(), Options::default()).expect("the journal opens");
         let sim = Arc::new(sim);
-        let mut parts = vec![tokio::spawn(writer.run())];
+        let mut parts = vec![tokio::spawn(writer.run()), tokio::spawn(subscribers.clone().run())];
         if reconciled {
             let here = ledger.view().all::<host>().next().expect("a host").reference;
             let reconciler = Reconciler::new(ledger.clone(), sim.clone(), here).expect("the host is there");
-            parts.push(tokio::spawn(reconciler.run(published, CancellationToken::new())));
+            parts.push(tokio::spawn(reconciler.run(subscribers, CancellationToken::new())));
             parts.push(tokio::spawn(timers::run(ledger.clone(), Default::default, CancellationToken::new())));
         }
         self.running = Some(Running { ledger, sim, parts });
