@@ -30,7 +30,7 @@ def an_HVM_machine_lives(house):
     guest.says("GUEST-TICK %d" % (before + 2), since)
 
     guest.does("poweroff -f")
-    house.wait(lambda: guest.state == "Halted", "the machine is Halted")
+    house.follows(["vm/" + guest.ref], lambda: guest.state == "Halted", "the machine is Halted")
     house.converges("an HVM guest powers off")
     guest.remove()
     house.verify()

@@ -63,7 +63,6 @@ def an_operator_meddles_with_xl(house):
     guest.start()
     behind_our_back(house, guest, "xl destroy", "xl destroy '%s'" % name, GONE, "Halted")
     guest.remove()
-    house.verify()
 
 
 @case
@@ -77,14 +76,13 @@ def guests_end_by_themselves(house):
     guest.up()
     guest.does("echo c >/proc/sysrq-trigger")
     behind_our_back(house, guest, "the guest crashes", "true", GONE, "Halted")
-    house.verify()
 
-    since, domid = guest.start(), guest.domid
-    guest.up(since)
-    since = guest.said()
+    guest.start()
+    guest.up()
+    since, domid = guest.said(), guest.domid
     guest.does("reboot -f")
     house.run("while xenstore-exists /local/domain/%d; do sleep 0.1; done" % domid)
-    house.wait(lambda: guest.domid not in (-1, domid), "it has its new domain")
+    house.follows(["vm/" + guest.ref], lambda: guest.domid not in (-1, domid), "it has its new domain")
     house.converges("the guest reboots, from its new domain on")
     guest.up(since)
     x.VM.set_actions_after_crash(guest.ref, "preserve")
@@ -92,7 +90,6 @@ def guests_end_by_themselves(house):
     house.run(shown(house, guest, GONE))
     house.converges("the guest crashes, and is restarted or kept as its settings say")
     guest.remove()
-    house.verify()
 
 
 @case
