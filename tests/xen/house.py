@@ -251,19 +251,23 @@ class House:
 
 
 def repeated(function):
-    """A case that begins anew when it failed and the emulated processor had failed a guest meanwhile, but not for ever."""
+    """A case that begins anew when it failed and the emulated processor had failed a guest meanwhile, but not for ever. One
+    that fails leaves nothing to the next."""
 
     def case(house):
-        for _ in range(REPEATED_MAX):
+        for left in reversed(range(REPEATED_MAX + 1)):
             slips = house.lab.slips()
             try:
                 return function(house)
             except Exception as error:  # however it failed
-                if house.lab.slips() == slips:
+                slipped = house.lab.slips() != slips
+                try:
+                    house.clear()
+                except Exception as more:
+                    say("what it left is still there: %s" % more)
+                if not (slipped and left):
                     raise
                 say("!!! the emulated processor failed a guest; once more, after: %s" % error)
-            house.clear()
-        return function(house)
 
     return case
 

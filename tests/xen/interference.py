@@ -53,7 +53,7 @@ def behind_our_back(house, guest, what, script, condition, state):
 
 @case
 def an_operator_meddles_with_xl(house):
-    guest = Guest(house, "pv", devices=False)
+    guest = Guest(house, "pvh", devices=False)
     guest.start()
     guest.up()
     name = domains(house)[guest.uuid]["name"]
@@ -67,7 +67,7 @@ def an_operator_meddles_with_xl(house):
 
 @case
 def guests_end_by_themselves(house):
-    x, guest = house.x, Guest(house, "pvh", devices=False)
+    x, guest = house.x, Guest(house, "pv", devices=False)
     guest.start()
     guest.up()
     guest.does("poweroff -f")
