@@ -59,7 +59,6 @@ use marks::{Mark, Marks, Reached};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
@@ -70,7 +69,7 @@ use xl::{Left, Xl};
 const RESYNC: Duration = Duration::from_millis(1500);
 /// The shortest time between two looks: guests may write to their nodes as often as they like.
 const LOOK_MIN: Duration = Duration::from_millis(200);
-/// How many times longer than a look the time until the next is, at least: looking takes time from the guests.
+/// How many times longer than a look the time until the next is: looking takes time from the guests.
 const LOOK_REST: u32 = 3;
 /// How long a command may take that changes one thing; scripts that attach devices are patient themselves.
 const QUICK: Duration = Duration::from_secs(300);
@@ -112,19 +111,21 @@ pub struct Xen {
     store: Xenstore,
     marks: Marks,
     boot: String,
-    watching: Mutex<Watching>,
-    /// How long the last look took, in milliseconds.
-    look_took: AtomicU64,
+    watching: Mutex<Option<Watch>>,
+    last_look: std::sync::Mutex<Look>,
 }
 
-struct Watching {
-    watch: Option<Watch>,
-    looked: Instant,
+/// When a look ended, and how long it took.
+#[derive(Clone, Copy)]
+struct Look {
+    ended: Instant,
+    took: Duration,
 }
 
-/// How long after a look that took so long there may be another.
+/// How long nobody looks after a look that took so long. On a host that is short of time looking takes seconds, and must
+/// not take all of them.
 fn rest(took: Duration) -> Duration {
-    (took * LOOK_REST).clamp(LOOK_MIN, RESYNC)
+    (took * LOOK_REST).clamp(LOOK_MIN, RESYNC).max(took)
 }
 
 impl Xen {
@@ -133,10 +134,10 @@ impl Xen {
         use anyhow::Context;
         let boot = std::fs::read_to_string(&options.boot_id).context("the host's boot id")?.trim().to_string();
         let marks = Marks::open(options.folder.clone()).context("the folder for what is being done")?;
-        let watching = Mutex::new(Watching { watch: None, looked: Instant::now() });
+        let last_look = std::sync::Mutex::new(Look { ended: Instant::now(), took: Duration::ZERO });
         let (xl, store) = (Xl::new(&options.xl), Xenstore::new(&options.socket));
         let lanes = Lanes::new(options.processors);
-        let xen = Xen { xl, lanes, store, marks, boot, watching, options, look_took: AtomicU64::new(0) };
+        let xen = Xen { xl, lanes, store, marks, boot, options, watching: Mutex::new(None), last_look };
         xen.store.list("/local/domain").await.context("xenstore does not answer")?;
         let listed = xen.xl.ask(&["list", "-v"]).await;
         listed.map_err(|failure| anyhow::anyhow!("xl list: {failure}"))?;
@@ -344,7 +345,6 @@ impl Xen {
     }
 
     async fn look(&self) -> Result<Observation, ApiError> {
-        let began = Instant::now();
         let mut all = self.domains().await?;
         // The control domain is the host's own; what is being taken away is no machine any more.
         all.retain(|domain| domain.domid != 0 && !domain.dying && !domain.uuid.is_null());
@@ -362,24 +362,23 @@ impl Xen {
             };
             observation.machines.insert(domain.uuid, machine);
         }
-        self.look_took.store(began.elapsed().as_millis() as u64, Ordering::Relaxed);
         Ok(observation)
     }
 
     /// Returns when xenstore tells of something that may matter, or when it is time to look anyway.
     async fn changed(&self) {
         let mut watching = self.watching.lock().await;
-        let took = Duration::from_millis(self.look_took.load(Ordering::Relaxed));
-        let (soonest, latest) = (watching.looked + rest(took), watching.looked + RESYNC);
-        if watching.watch.is_none() {
+        let last = *self.last_look.lock().expect("BUG: nobody panics with this lock");
+        let (soonest, latest) = (last.ended + rest(last.took), last.ended + RESYNC);
+        if watching.is_none() {
             let paths = ["@introduceDomain", "@releaseDomain", "/local/domain"];
             match Watch::open(&self.options.socket, &paths).await {
-                Ok(watch) => watching.watch = Some(watch),
+                Ok(watch) => *watching = Some(watch),
                 Err(error) => tracing::warn!(%error, "xenstore cannot be watched; looking again and again"),
             }
         }
         let told = async {
-            match &mut watching.watch {
+            match &mut *watching {
                 None => std::future::pending().await,
                 Some(watch) => loop {
                     match watch.next().await {
@@ -395,10 +394,9 @@ impl Xen {
             () = sleep_until(latest) => false,
         };
         if lost {
-            watching.watch = None;
+            *watching = None;
         }
         sleep_until(soonest).await;
-        watching.looked = Instant::now();
     }
 }
 
@@ -423,7 +421,13 @@ fn mute(error: io::Error) -> ApiError {
 
 impl Driver for Xen {
     fn observe(&self) -> Work<'_, Observation> {
-        Box::pin(self.look())
+        Box::pin(async move {
+            let began = Instant::now();
+            let seen = self.look().await;
+            let look = Look { ended: Instant::now(), took: began.elapsed() };
+            *self.last_look.lock().expect("BUG: nobody panics with this lock") = look;
+            seen
+        })
     }
 
     fn act<'a>(&'a self, mark: Ref, action: &'a Action, progress: &'a Progress) -> Work<'a, Facts> {

@@ -152,6 +152,12 @@ async fn killed(lab: &Lab, action: &Action, domains: usize) {
     }
 }
 
+#[test]
+fn looks_leave_the_host_its_time() {
+    let of = |took: u64| rest(Duration::from_millis(took)).as_millis();
+    assert_eq!((of(10), of(300), of(1_000), of(9_000)), (200, 900, 1_500, 9_000));
+}
+
 #[tokio::test]
 async fn a_machine_lives_from_start_to_end() {
     let lab = Lab::new();
