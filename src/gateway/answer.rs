@@ -5,8 +5,8 @@ use crate::model::{CLASSES, ClassId};
 use crate::subscribe::delivered::Delivered;
 use crate::subscribe::events::Changed;
 use crate::value::{Encode, Ref, Shared, Value};
-use crate::views::Object;
 use crate::views::read::{ReadView, Sight};
+use crate::views::{Object, Token};
 use std::sync::Arc;
 
 /// The answer to a call, not yet in any wire's form.
@@ -22,7 +22,7 @@ pub enum Answer {
     Batch {
         sight: Sight,
         changed: Vec<Changed>,
-        token: String,
+        token: Token,
         /// The same for all who get the same.
         shared: Arc<Shared>,
     },
@@ -74,7 +74,7 @@ impl Answer {
                 render_records(sight.read(), *class, objects.iter(), out);
             }
             Answer::Batch { sight, changed, token, shared } => {
-                out.shared(shared, &|out| render_batch(sight.read(), changed, token, out));
+                out.shared(shared, &|out| render_batch(sight.read(), changed, *token, out));
             }
             Answer::Polled { events, cursor, lag } => {
                 out.begin_struct();
@@ -123,7 +123,7 @@ fn render_records<'o, E: Encode>(
     out.end_struct();
 }
 
-fn render_batch<E: Encode + ?Sized>(read: ReadView<'_>, changed: &[Changed], token: &str, out: &mut E) {
+fn render_batch<E: Encode + ?Sized>(read: ReadView<'_>, changed: &[Changed], token: Token, out: &mut E) {
     out.begin_struct();
     out.name("events");
     out.begin_array();
@@ -141,7 +141,7 @@ fn render_batch<E: Encode + ?Sized>(read: ReadView<'_>, changed: &[Changed], tok
     }
     out.end_struct();
     out.name("token");
-    out.text(token);
+    out.text(&token.to_string());
     out.end_struct();
 }
 

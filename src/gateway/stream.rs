@@ -81,7 +81,7 @@ impl Gateway {
             self.feed.remember(&sight.view).await;
         }
         let shared = self.subscribers.alike().shared(&sight, subscription, since, changed.len());
-        let token = Token::of(&sight.view).to_string();
+        let token = Token::of(&sight.view);
         Answer::Batch { sight, changed, token, shared }
     }
 

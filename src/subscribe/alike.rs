@@ -26,7 +26,6 @@ struct Newest {
 }
 
 /// What the answer follows from, besides the view.
-#[derive(PartialEq)]
 struct Asked {
     subscription: Subscription,
     since: Token,
@@ -39,7 +38,6 @@ impl Alike {
         if objects > OBJECTS_MAX {
             return Arc::default();
         }
-        let asked = Asked { subscription: subscription.clone(), since, scope: sight.scope.clone() };
         let mut newest = self.0.lock().expect("BUG: nobody panics while holding this lock");
         if newest.position < sight.view.position {
             *newest = Newest { position: sight.view.position, answers: Vec::new() };
@@ -47,11 +45,14 @@ impl Alike {
         if newest.position > sight.view.position {
             return Arc::default();
         }
-        if let Some((_, known)) = newest.answers.iter().find(|(known, _)| *known == asked) {
+        let same =
+            |asked: &Asked| asked.since == since && asked.scope == sight.scope && asked.subscription == *subscription;
+        if let Some((_, known)) = newest.answers.iter().find(|(asked, _)| same(asked)) {
             return known.clone();
         }
         let shared = Arc::<Shared>::default();
         if newest.answers.len() < ANSWERS_MAX {
+            let asked = Asked { subscription: subscription.clone(), since, scope: sight.scope.clone() };
             newest.answers.push((asked, shared.clone()));
         }
         shared

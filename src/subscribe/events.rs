@@ -69,6 +69,11 @@ impl Subscription {
         !class.def().flags.no_events && (self.every || self.classes.contains(&class))
     }
 
+    /// Whether anything of a class is wanted.
+    fn names(&self, class: ClassId) -> bool {
+        self.covers_class(class) || self.named(class).next().is_some()
+    }
+
     /// Whether every change of the subscription is under these keys.
     pub fn keys(&self) -> Vec<Key> {
         if self.every {
@@ -114,12 +119,9 @@ pub fn since(
     }
     let mut look =
         Looking { read, before, after: token.position, added: vec![], modified: vec![], deleted: vec![], looked_at: 0 };
-    for class in CLASSES.iter().map(|class| class.id) {
+    for class in CLASSES.iter().map(|class| class.id).filter(|class| subscription.names(*class)) {
         let whole = subscription.covers_class(class);
         let named: BTreeSet<Ref> = subscription.named(class).collect();
-        if !whole && named.is_empty() {
-            continue;
-        }
         if token.position > 0 && token.position < view.class(class).floor {
             return Err(codes::EVENTS_LOST());
         }
