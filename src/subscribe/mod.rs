@@ -24,6 +24,7 @@ use crate::views::filter::Filter;
 use crate::views::{Effect, View};
 use alike::Alike;
 use recent::{Kept, Recent};
+use slab::Slab;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -81,6 +82,10 @@ fn fields_touched(effect: &Effect, wake: &impl Fn(Key)) {
     }
 }
 
+/// Who is woken before others have their turn: half of what a thread of the runtime keeps for itself.
+const WOKEN_AT_ONCE: usize = 128;
+/// Who may still be to be woken when the next batch is taken.
+const WAKING_MAX: usize = 100_000;
 /// Batches that may wait for the publisher; beyond, everybody is woken instead.
 const BACKLOG_MAX: usize = 4096;
 
@@ -99,10 +104,9 @@ struct Shared {
 
 #[derive(Default)]
 struct Waiters {
-    by_key: HashMap<Key, HashMap<u64, Arc<Notify>>>,
+    by_key: HashMap<Key, Slab<Arc<Notify>>, foldhash::fast::RandomState>,
     /// How many keys are about fields.
     by_field: usize,
-    next: u64,
 }
 
 #[derive(Default)]
@@ -130,47 +134,51 @@ impl Subscribers {
         self.0.arrived.notify_one();
     }
 
-    /// Wakes waiters for each batch, for ever. One task runs this.
+    /// Wakes waiters for each batch, for ever. One task runs this. What arrives is remembered before anybody else is
+    /// woken, and others have their turn after each few: what a crowd does is not what the next call waits for.
     pub async fn run(self) {
+        let mut waking = VecDeque::new();
         loop {
-            self.0.arrived.notified().await;
-            loop {
-                let (batch, lost) = {
-                    let mut backlog = locked(&self.0.backlog);
-                    let batch = backlog.batches.pop_front();
-                    let lost = if batch.is_none() { backlog.lost.take() } else { None };
-                    (batch, lost)
-                };
-                if let Some(batch) = batch {
-                    locked(&self.0.recent).remember(&batch);
-                    self.wake(&batch);
-                } else if let Some(position) = lost {
-                    locked(&self.0.recent).skip_to(position);
-                    self.wake_all();
-                } else {
-                    break;
+            while waking.len() < WAKING_MAX && self.take(&mut waking) {}
+            match waking.len() {
+                0 => self.0.arrived.notified().await,
+                some => {
+                    waking.drain(..some.min(WOKEN_AT_ONCE)).for_each(|notify: Arc<Notify>| notify.notify_one());
+                    tokio::task::yield_now().await;
                 }
             }
         }
+    }
+
+    /// Remembers the next batch, and adds who is to be woken because of it; false if there is none.
+    fn take(&self, waking: &mut VecDeque<Arc<Notify>>) -> bool {
+        let (batch, lost) = {
+            let mut backlog = locked(&self.0.backlog);
+            let batch = backlog.batches.pop_front();
+            let lost = if batch.is_none() { backlog.lost.take() } else { None };
+            (batch, lost)
+        };
+        if let Some(batch) = &batch {
+            locked(&self.0.recent).remember(batch);
+            waking.extend(self.concerned(batch));
+        } else if let Some(position) = lost {
+            locked(&self.0.recent).skip_to(position);
+            waking.extend(self.all());
+        }
+        batch.is_some() || lost.is_some()
     }
 
     /// Registers for some keys; register first, then read, then wait.
     pub fn register(&self, keys: Vec<Key>) -> Waiter {
         let notify = Arc::new(Notify::new());
         let mut waiters = locked(&self.0.waiters);
-        waiters.next += 1;
-        let id = waiters.next;
-        for key in &keys {
-            waiters.by_key.entry(*key).or_default().insert(id, notify.clone());
+        let places = keys.into_iter().map(|key| {
             waiters.by_field += usize::from(key.is_about_fields());
-        }
+            (key, waiters.by_key.entry(key).or_default().insert(notify.clone()))
+        });
+        let places = places.collect();
         drop(waiters);
-        Waiter { shared: self.0.clone(), keys, id, notify }
-    }
-
-    /// The lock is given back before the first is woken: whoever is woken comes for it at once.
-    fn wake(&self, batch: &Published) {
-        self.concerned(batch).iter().for_each(|notify| notify.notify_one());
+        Waiter { shared: self.0.clone(), places, notify }
     }
 
     /// Who waits under a key of something in the batch.
@@ -181,8 +189,8 @@ impl Subscribers {
             return Vec::new();
         }
         let wake = |key: Key| {
-            let under = waiters.by_key.get(&key).into_iter().flat_map(HashMap::values);
-            concerned.borrow_mut().extend(under.cloned());
+            let under = waiters.by_key.get(&key).into_iter().flatten();
+            concerned.borrow_mut().extend(under.map(|(_, notify)| notify.clone()));
         };
         let mut classes = [false; crate::model::CLASS_IDS.len()];
         for effect in batch.events.iter().flat_map(|(_, effects)| effects) {
@@ -204,9 +212,8 @@ impl Subscribers {
         concerned.into_inner()
     }
 
-    fn wake_all(&self) {
-        let all: Vec<_> = locked(&self.0.waiters).by_key.values().flat_map(HashMap::values).cloned().collect();
-        all.iter().for_each(|notify| notify.notify_one());
+    fn all(&self) -> Vec<Arc<Notify>> {
+        locked(&self.0.waiters).by_key.values().flatten().map(|(_, notify)| notify.clone()).collect()
     }
 
     /// The objects of a class that somebody waits for by name.
@@ -249,8 +256,7 @@ impl Subscribers {
 /// A place in the queue of those to be woken; given up when dropped.
 pub struct Waiter {
     shared: Arc<Shared>,
-    keys: Vec<Key>,
-    id: u64,
+    places: Vec<(Key, usize)>,
     notify: Arc<Notify>,
 }
 
@@ -264,10 +270,10 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         let mut waiters = locked(&self.shared.waiters);
-        for key in &self.keys {
+        for (key, place) in &self.places {
             waiters.by_field -= usize::from(key.is_about_fields());
             if let Some(waiting) = waiters.by_key.get_mut(key) {
-                waiting.remove(&self.id);
+                waiting.remove(*place);
                 if waiting.is_empty() {
                     waiters.by_key.remove(key);
                 }
@@ -285,3 +291,6 @@ impl Drop for Following {
         recent.followers = recent.followers.saturating_sub(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Who is woken, when, and who else has his turn meanwhile.
+
+use super::*;
+use crate::event::{Body, Event, Kind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A change of one machine.
+fn change(position: u64) -> Arc<Published> {
+    let view = |position| {
+        let mut view = View::default();
+        view.position = position;
+        Arc::new(view)
+    };
+    let event = Event {
+        kind: Kind::Change,
+        lineage: 1,
+        term: 1,
+        position,
+        time: 0,
+        principal: "test".into(),
+        message: "test".into(),
+        request: "".into(),
+        cause: 0,
+        body: Body::default(),
+    };
+    let effect = Effect { class: ClassId::VM, reference: Ref([1; 16]), before: None, after: None, fields: Vec::new() };
+    let events = vec![(Arc::new(event), vec![effect])];
+    Arc::new(Published { before: view(position - 1), view: view(position), events, bytes: 0 })
+}
+
+/// Lets everything run that can.
+async fn settle() {
+    for _ in 0..32 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn others_have_their_turn_while_many_are_woken() {
+    const CROWD: usize = 8 * WOKEN_AT_ONCE;
+    let subscribers = Subscribers::default();
+    let running = tokio::spawn(subscribers.clone().run());
+    let told = Arc::new(AtomicUsize::new(0));
+    for _ in 0..CROWD {
+        let (waiter, told) = (subscribers.register(vec![Key::Any]), told.clone());
+        tokio::spawn(async move {
+            waiter.woken().await;
+            told.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    settle().await;
+    let _following = subscribers.follow();
+    let remembered = || subscribers.recent(0).map_or(0, |batches| batches.len());
+    subscribers.publish(change(1));
+    let (mut before, mut most) = (0, 0);
+    while before < CROWD {
+        tokio::task::yield_now().await;
+        let now = told.load(Ordering::Relaxed);
+        match (before, now) {
+            (0, 1..) => subscribers.publish(change(2)),
+            (_, CROWD) => assert_eq!(remembered(), 2, "what came meanwhile was remembered meanwhile"),
+            _ => {}
+        }
+        (before, most) = (now, most.max(now - before));
+    }
+    assert!(most <= 2 * WOKEN_AT_ONCE, "{most} between two turns of somebody else");
+    running.abort();
+}
+
+#[test]
+fn nothing_is_kept_of_who_does_not_wait_any_more() {
+    let subscribers = Subscribers::default();
+    let keys = || vec![Key::Any, Key::Field(ClassId::VM, 1), Key::Object(ClassId::VM, Ref([1; 16]))];
+    let (first, second) = (subscribers.register(keys()), subscribers.register(keys()));
+    drop(first);
+    assert_eq!(subscribers.concerned(&change(1)).len(), 2, "under both keys");
+    assert_eq!(subscribers.awaited(ClassId::VM).len(), 1);
+    drop(second);
+    let waiters = locked(&subscribers.0.waiters);
+    assert!(waiters.by_key.is_empty() && waiters.by_field == 0);
+}
