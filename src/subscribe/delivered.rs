@@ -84,6 +84,12 @@ impl Want {
         self
     }
 
+    /// Whether both are told the same of what is told to nobody alone.
+    pub fn is_like(&self, other: &Want) -> bool {
+        let Want { filter, scope, snapshots, notified: _, reader } = self;
+        (filter, scope, snapshots, reader) == (&other.filter, &other.scope, &other.snapshots, &other.reader)
+    }
+
     /// The same without what is told to one subscription alone.
     pub fn without_notified(&self) -> Want {
         Want { notified: None, ..self.clone() }

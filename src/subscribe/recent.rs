@@ -6,8 +6,8 @@ use super::delivered::{Delivered, Want};
 use crate::event::Event;
 use crate::log::writer::Published;
 use crate::views::{Effect, View, replay};
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Events kept, over all batches.
 const RECENT_MAX: usize = 10_000;
@@ -32,7 +32,7 @@ pub(super) struct Recent {
 /// A batch that is kept.
 pub struct Kept {
     batch: Arc<Published>,
-    told: Mutex<HashMap<Arc<Want>, Told>>,
+    told: Mutex<Vec<(Arc<Want>, Told)>>,
 }
 
 /// Gives the view after an event; it costs something.
@@ -100,22 +100,24 @@ impl Kept {
     /// What is told of the batch's events, in order. Subscriptions to the same share it, unless something is told to
     /// one of them alone.
     pub fn told(&self, want: &Arc<Want>) -> Told {
-        let alone = want.notified.is_none() || self.events.iter().any(|(_, effects)| want.is_notified(effects));
-        let shared = if alone { want.clone() } else { Arc::new(want.without_notified()) };
-        self.shared(&shared)
-    }
-
-    fn shared(&self, want: &Arc<Want>) -> Told {
-        let known = self.told.lock().expect("BUG: nobody panics while holding this lock").get(want).cloned();
+        let alone = self.events.iter().any(|(_, effects)| want.is_notified(effects));
+        let notified = want.notified.filter(|_| alone);
+        let same = |known: &Want| known.notified == notified && known.is_like(want);
+        let known = self.all_told().iter().find(|(known, _)| same(known)).map(|(_, told)| told.clone());
         if let Some(known) = known {
             return known;
         }
-        let told: Told = self.tell(want).into();
-        let mut all = self.told.lock().expect("BUG: nobody panics while holding this lock");
+        let want = if notified == want.notified { want.clone() } else { Arc::new(want.without_notified()) };
+        let told: Told = self.tell(&want).into();
+        let mut all = self.all_told();
         if all.len() < WANTS_MAX {
-            all.insert(want.clone(), told.clone());
+            all.push((want, told.clone()));
         }
         told
+    }
+
+    fn all_told(&self) -> MutexGuard<'_, Vec<(Arc<Want>, Told)>> {
+        self.told.lock().expect("BUG: nobody panics while holding this lock")
     }
 
     fn tell(&self, want: &Want) -> Vec<Arc<Delivered>> {
