@@ -18,6 +18,10 @@ const AT_MOST: Duration = Duration::from_secs(2);
 /// It rests so many times as long as it wrote: in a storm of changes the clients have the processors, and what changes
 /// again and again is written once.
 const REST: u32 = 20;
+/// Events that a start may have to fold for that: with more behind the store the rest is over.
+const TAIL: u64 = 20_000;
+/// How often it looks how many there are.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Writes what changed once a second, less often where that is much. Only the newest view waits for it, so nothing
 /// grows while the disk is slow: the view's own orders say what changed since the last write.
@@ -63,8 +67,9 @@ async fn follow(mut store: Store, newest: watch::Receiver<Arc<View>>, world: Wor
         if let Err(error) = store.write(&view).await {
             tracing::error!(%error, "the store could not be written; the log has everything, it is tried again");
         }
+        let rest = (began.elapsed() * REST).clamp(EVERY, AT_MOST);
         tokio::select! {
-            () = world.sleep((began.elapsed() * REST).clamp(EVERY, AT_MOST)) => {}
+            () = rested(&world, rest, &newest, view.position + TAIL) => {}
             () = stop.cancelled() => {}
         }
     }
@@ -72,5 +77,16 @@ async fn follow(mut store: Store, newest: watch::Receiver<Arc<View>>, world: Wor
     match store.close(&last).await {
         Ok(()) => tracing::debug!(position = last.position, "the store is complete"),
         Err(error) => tracing::error!(%error, "the store could not be closed; the next start reads the log instead"),
+    }
+}
+
+/// Waits for so long, or until the log is that far once [`EVERY`] is over.
+async fn rested(world: &World, rest: Duration, newest: &watch::Receiver<Arc<View>>, far: u64) {
+    world.sleep(EVERY).await;
+    let mut left = rest - EVERY;
+    while !left.is_zero() && newest.borrow().position < far {
+        let slice = left.min(LOOK_EVERY);
+        world.sleep(slice).await;
+        left -= slice;
     }
 }

@@ -29,6 +29,9 @@ use std::time::Duration;
 
 /// The store's file in the data folder.
 pub const FILE: &str = "xenledger.db";
+/// Pages kept in memory, in KiB below zero: those of what one write changes in a pool of ten thousand machines. With
+/// fewer, pages are written to the file and read from it again within a write.
+const CACHE: &str = "-8192";
 /// How long a write waits for somebody who writes with a tool of theirs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -115,6 +118,7 @@ async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Off)
         .pragma("temp_store", "MEMORY") // what a statement might have to undo is kept here, not in a file
+        .pragma("cache_size", CACHE)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
     options.connect().await

@@ -69,7 +69,9 @@ async fn write_floor(connection: &mut SqliteConnection, class: &Class, floor: u6
         .map(drop)
 }
 
-const PUT_OBJECTS: &str = "INSERT INTO object (class, ref, uuid, created, modified, record) ";
+/// A row that cannot be written leaves the statement half done, and the transaction is given up: so nothing is noted for
+/// undoing the half.
+const PUT_OBJECTS: &str = "INSERT OR FAIL INTO object (class, ref, uuid, created, modified, record) ";
 /// What a reference stands for never changes, so its uuid and its beginning need no writing again.
 const OVER_OBJECTS: &str =
     " ON CONFLICT (class, ref) DO UPDATE SET modified = excluded.modified, record = excluded.record";

@@ -23,7 +23,13 @@ struct Measured {
     hash: f64,
     fold: f64,
     verify: f64,
+    history: Duration,
+    /// What differs from how it was so many events ago: [`RECENT`], and half of the log.
+    diff: [Duration; 2],
 }
+
+/// Events that people ask about soon after.
+const RECENT: usize = 10_000;
 
 pub async fn rows(bench: &mut Bench) {
     let data = bench.data("restart");
@@ -55,7 +61,7 @@ fn show(bench: &mut Bench, measured: &Measured, events: usize, shorter: Option<&
         let ratio = Ratio::at_most(restart / before, 1.2, 1.05);
         table.row(&what, format!("{restart:.3} s"), &format!("{before:.3} s with a tenth of them"), Some(ratio));
     }
-    let Measured { scan, parse, hash, fold, verify, .. } = measured;
+    let Measured { scan, parse, hash, fold, verify, history, diff, .. } = measured;
     let what = format!("replay, events/s, {events} events");
     let figure = format!("{fold:.0}/s");
     let beside = format!("a plain scan of the rows, {scan:.0}/s");
@@ -65,6 +71,12 @@ fn show(bench: &mut Bench, measured: &Measured, events: usize, shorter: Option<&
     let what = format!("log verify, events/s, {events} events");
     let beside = format!("a scan that only hashes, {hash:.0}/s");
     table.row(&what, format!("{verify:.0}/s"), &beside, Some(Ratio::at_least(verify / hash, 0.4, 0.8)));
+    let seconds = |time: &Duration| format!("{:.2} s", time.as_secs_f64());
+    let what = format!("log history of one machine, {events} events");
+    table.row(&what, seconds(history), "a plain scan of the rows, as above", None);
+    for (took, back) in diff.iter().zip(["10,000 events ago and now", "half of the log ago and now"]) {
+        table.row(&format!("log diff, {back}, {events} events"), seconds(took), "in seconds", None);
+    }
 }
 
 fn thousands(number: usize) -> String {
@@ -117,7 +129,11 @@ async fn measure(data: &Path, pool: &Pool) -> Measured {
     });
     let hash = hash.await;
     let fold = replayed(data).await;
-    Measured { restart, scan, parse, hash, fold, verify: verified(data) }
+    let history = timed(data, "history", &[&format!("VM/{}", pool.machines[0])]);
+    let head = LogReader::open(data).await.expect("the log opens").head().await.expect("it has a head").position;
+    let from = [head.saturating_sub(RECENT as u64).max(1), head / 2];
+    let diff = from.map(|from| timed(data, "diff", &[&from.to_string()]));
+    Measured { restart, scan, parse, hash, fold, verify: verified(data), history, diff }
 }
 
 /// Rows per second when something is done with each.
@@ -141,6 +157,17 @@ async fn replayed(data: &Path) -> f64 {
     let started = Instant::now();
     let view = folded(&log, usize::MAX).await.expect("the log is whole");
     view.position as f64 / started.elapsed().as_secs_f64()
+}
+
+/// How long a command of `log` takes as an operator runs it.
+fn timed(data: &Path, command: &str, args: &[&str]) -> Duration {
+    let started = Instant::now();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_xenledger"));
+    let output = program.args(["log", command, "--json", "--data"]).arg(data).args(args).output().expect("it starts");
+    let took = started.elapsed();
+    assert!(output.status.success(), "log {command}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(!output.stdout.is_empty(), "log {command} tells of something");
+    took
 }
 
 /// Rows per second of the command as an operator runs it.
