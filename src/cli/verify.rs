@@ -7,8 +7,9 @@ use super::seals::Seals;
 use crate::event::Event;
 use crate::log::verify::{Broken, Chain, Fault, Verified, verify};
 use crate::log::{Head, Row, signed, sqlite::LogReader};
+use crate::views::replay::Replay;
 use crate::views::store::{self, FILE, Stored};
-use crate::views::{View, check, replay};
+use crate::views::{View, check};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
@@ -98,7 +99,7 @@ pub fn progress_bar(end: u64) -> ProgressBar {
 
 /// The state while the log is walked.
 struct Walk {
-    view: View,
+    replay: Replay,
     store: Store,
     /// The head that a checkpoint vouches for.
     checkpoint: Option<Head>,
@@ -109,20 +110,20 @@ struct Walk {
 
 impl Walk {
     fn step(&mut self, row: &Row, event: &Event) -> Result<(), String> {
-        check::fits(&self.view, event)?;
-        replay(&mut self.view, event);
-        self.view.hash = row.hash;
+        check::fits(self.replay.view(), event)?;
+        self.replay.event(row, event);
         self.prove()?;
-        self.seals.step(&self.view, event)?;
+        self.seals.step(self.replay.view(), event)?;
         self.compare()
     }
 
     /// Compares with the checkpoint at the position that it names.
     fn prove(&mut self) -> Result<(), String> {
-        let Some(signed) = self.checkpoint.filter(|signed| signed.position == self.view.position) else {
+        let view = self.replay.view();
+        let Some(signed) = self.checkpoint.filter(|signed| signed.position == view.position) else {
             return Ok(());
         };
-        if (signed.lineage, signed.hash) != (self.view.lineage, self.view.hash) {
+        if (signed.lineage, signed.hash) != (view.lineage, view.hash) {
             return Err("the signed checkpoint has another row at that position: the log was rewritten".into());
         }
         self.proved = true;
@@ -131,17 +132,17 @@ impl Walk {
 
     /// Compares with the store at the position where it stands.
     fn compare(&mut self) -> Result<(), String> {
-        let Store::There(stored) = &self.store else { return Ok(()) };
-        if stored.mark.position != self.view.position {
+        let (Store::There(stored), view) = (&self.store, self.replay.view()) else { return Ok(()) };
+        if stored.mark.position != view.position {
             return Ok(());
         }
-        if (stored.mark.lineage, stored.mark.hash) != (self.view.lineage, self.view.hash) {
+        if (stored.mark.lineage, stored.mark.hash) != (view.lineage, view.hash) {
             return Err(format!("{FILE} was written from another row of that position"));
         }
-        if let Some(difference) = check::difference(&self.view, &stored.view) {
+        if let Some(difference) = check::difference(view, &stored.view) {
             return Err(format!("{FILE} at that position is not what the log says: {difference}"));
         }
-        self.store = Store::Equal(self.view.position);
+        self.store = Store::Equal(view.position);
         Ok(())
     }
 }
@@ -154,12 +155,12 @@ async fn walk(
     mut progress: impl FnMut(u64),
 ) -> Result<Report, Broken> {
     let seals = Seals::of(reader.archives().await?);
-    let mut walk = Walk { view: View::default(), store, checkpoint, proved: false, seals };
+    let mut walk = Walk { replay: Replay::behind(View::default()), store, checkpoint, proved: false, seals };
     let nothing_written = matches!(&walk.store, Store::There(stored) if stored.mark.position == 0);
     if nothing_written {
         walk.store = Store::None("nothing was written to it yet".into());
     }
-    let each = |row: &Row, event: Event| walk.step(row, &event);
+    let each = |row: &Row, event: &Event| walk.step(row, event);
     let verified = verify(reader, Chain::default(), each, |rows, _| progress(rows)).await?;
     let wrong = |fault: String| {
         let fault = Fault::Event(fault);
@@ -171,27 +172,30 @@ async fn walk(
     if let Store::There(stored) = &walk.store {
         return Err(wrong(format!("{FILE} is at position {}, which is not in the log", stored.mark.position)));
     }
-    check::invariants(&walk.view).map_err(wrong)?;
-    let archived = walk.seals.end().await?;
-    Ok(Report { verified, walk, archived })
+    let Walk { replay, store, checkpoint, mut seals, .. } = walk;
+    let view = replay.end();
+    check::invariants(&view).map_err(wrong)?;
+    Ok(Report { verified, view, store, checkpoint, archived: seals.end().await? })
 }
 
 /// All is well: with these figures.
 pub struct Report {
     verified: Verified,
-    walk: Walk,
+    view: View,
+    store: Store,
+    checkpoint: Option<Head>,
     /// Archives, and the rows in them.
     archived: (usize, u64),
 }
 
 impl Report {
     fn objects(&self) -> usize {
-        self.walk.view.counts().map(|(_, count)| count).sum()
+        self.view.counts().map(|(_, count)| count).sum()
     }
 
     fn text(&self) -> String {
         let Verified { rows, head } = self.verified;
-        let store = match &self.walk.store {
+        let store = match &self.store {
             Store::Equal(position) => format!("equal to the log at position {position}"),
             Store::None(why) => format!("not compared: {why}"),
             Store::There(_) => String::new(),
@@ -200,7 +204,7 @@ impl Report {
             (0, _) => "nothing".to_string(),
             (files, rows) => format!("{rows} rows in {files} files, each as it was sealed"),
         };
-        let signed = match self.walk.checkpoint {
+        let signed = match self.checkpoint {
             Some(signed) => format!("signed   the row at position {} is the one of the checkpoint\n", signed.position),
             None => String::new(),
         };
@@ -216,14 +220,14 @@ impl Report {
             head.position,
             head.lineage,
             hex(&head.hash),
-            hex(&self.walk.view.state_hash()),
+            hex(&self.view.state_hash()),
             self.objects(),
         )
     }
 
     fn json(&self) -> Json {
         let Verified { rows, head } = self.verified;
-        let store = match &self.walk.store {
+        let store = match &self.store {
             Store::Equal(position) => json!({ "equal_at": position }),
             Store::None(why) => json!({ "not_compared": why }),
             Store::There(_) => Json::Null,
@@ -234,12 +238,12 @@ impl Report {
             "position": head.position,
             "lineage": head.lineage.to_string(),
             "hash": hex(&head.hash),
-            "state_hash": hex(&self.walk.view.state_hash()),
+            "state_hash": hex(&self.view.state_hash()),
             "objects": self.objects(),
             "store": store,
             "archives": self.archived.0,
             "archived_rows": self.archived.1,
-            "checkpoint": self.walk.checkpoint.map(|signed| signed.position),
+            "checkpoint": self.checkpoint.map(|signed| signed.position),
         })
     }
 }

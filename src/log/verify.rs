@@ -120,25 +120,27 @@ impl Chain {
 pub async fn verify(
     reader: &LogReader,
     chain: Chain,
-    mut each: impl FnMut(&Row, Event) -> Result<(), String>,
+    mut each: impl FnMut(&Row, &Event) -> Result<(), String>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, Broken> {
     let coming = read(reader, chain.head.position);
-    let mut ahead = Page::ahead(reader, chain, coming);
+    let mut ahead = Page::ahead(reader, chain, coming, Vec::new());
+    let mut done = Vec::new();
     loop {
         let page = ahead.await.expect("BUG: checking a page panicked");
         if let (None, []) = (&page.wrong, &page.rows[..]) {
             return Ok(Verified { rows: page.chain.rows, head: page.chain.head });
         }
         let (rows, position) = (page.chain.rows, page.chain.head.position);
-        ahead = Page::ahead(reader, page.chain, page.next);
-        for (row, event) in page.rows {
-            each(&row, event)
+        ahead = Page::ahead(reader, page.chain, page.next, done);
+        for (row, event) in &page.rows {
+            each(row, event)
                 .map_err(|objection| Broken::Row { position: row.position, fault: Fault::Event(objection) })?;
         }
         if let Some(wrong) = page.wrong {
             return Err(wrong);
         }
+        done = page.rows;
         progress(rows, position);
     }
 }
@@ -165,10 +167,11 @@ struct Page {
 }
 
 impl Page {
-    /// Checks the rows that come behind a chain, on another thread.
-    fn ahead(reader: &LogReader, chain: Chain, coming: Coming) -> JoinHandle<Page> {
+    /// Checks the rows that come behind a chain, on another thread, which also has time to let go of rows that are done.
+    fn ahead(reader: &LogReader, chain: Chain, coming: Coming, done: Vec<(Row, Event)>) -> JoinHandle<Page> {
         let (reader, here) = (reader.clone(), Handle::current());
         tokio::task::spawn_blocking(move || {
+            drop(done);
             let rows = here.block_on(coming).expect("BUG: reading the log panicked");
             let last = rows.as_ref().ok().and_then(|rows| rows.last()).map_or(chain.head.position, position);
             let mut page = Page { rows: Vec::with_capacity(PAGE_ROWS), next: read(&reader, last), chain, wrong: None };

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! [`standing`] has the story of a failure, and tells it once there is a log
-//! to tell it in.
+//! to tell it in; [`turns`] says on which thread all this happens.
 //!
 //! Must never wait for a reader, hash a password, or talk to the hypervisor.
 
@@ -24,6 +24,7 @@ pub mod lanes;
 mod ledger;
 mod refusals;
 mod standing;
+mod turns;
 
 pub use ledger::{Accepted, Answer, Ledger};
 pub use refusals::Refusal;
@@ -105,7 +106,10 @@ pub struct Writer<P> {
     current: Arc<View>,
     view: Arc<ArcSwap<View>>,
     world: World,
-    jobs: Exit<Job>,
+    jobs: Arc<Exit<Job>>,
+    offer: turns::Offer,
+    /// Commands one after the other that came while no other did.
+    alone: u32,
     publish: Publish,
     riding: Vec<Submission>,
     riders: VecDeque<Refusal>,
@@ -151,14 +155,17 @@ impl<P: Port> Writer<P> {
         let current = Arc::new(view);
         let view = Arc::new(ArcSwap::new(current.clone()));
         let standing = Standing::new(world.clone());
-        let (ledger, jobs) = Ledger::new(view.clone(), world.clone(), standing.shown());
+        let offer = turns::Offer::default();
+        let (ledger, jobs) = Ledger::new(view.clone(), world.clone(), standing.shown(), offer.clone());
         let writer = Writer {
             port,
             term,
             current,
             view,
             world,
-            jobs,
+            jobs: Arc::new(jobs),
+            offer,
+            alone: 0,
             publish,
             riding: Vec::new(),
             riders: VecDeque::new(),
@@ -180,32 +187,35 @@ impl<P: Port> Writer<P> {
     }
 
     /// Works until it is closed, or every [`Ledger`] is gone; what was queued by then is written.
-    pub async fn run(mut self) {
-        loop {
-            let until = self.due_at();
-            let came = tokio::select! {
-                () = self.jobs.ready() => true,
-                () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => false,
-            };
-            let (mut now, mut archiving) = (Vec::new(), Vec::new());
-            for job in if came { self.gather().await } else { Vec::new() } {
-                match job {
-                    Job::Command(submission) if submission.rides => self.riding.push(submission),
-                    Job::Command(submission) => now.push(submission),
-                    Job::Refusal(refusal) => self.ride(refusal),
-                    Job::Archiving(wanted) => archiving.push(wanted),
-                }
-            }
-            let closed = self.jobs.is_closed() && self.jobs.waiting() == 0;
-            let due = !came || closed || self.riding.len() >= BATCH_MAX;
-            self.work(now, due).await;
-            for wanted in archiving {
-                self.archive(wanted).await;
-            }
-            if closed {
-                return self.end();
+    pub async fn run(self) {
+        turns::Turns::new(self).run().await;
+    }
+
+    /// Does what has been sent, and what is due; true when nothing can come any more. `came`: not only time has passed.
+    async fn turn(&mut self, came: bool) -> bool {
+        let (mut now, mut archiving) = (Vec::new(), Vec::new());
+        for job in if came { self.jobs.take(BATCH_MAX) } else { Vec::new() } {
+            match job {
+                Job::Command(submission) if submission.rides => self.riding.push(submission),
+                Job::Command(submission) => now.push(submission),
+                Job::Refusal(refusal) => self.ride(refusal),
+                Job::Archiving(wanted) => archiving.push(wanted),
             }
         }
+        let closed = self.jobs.is_closed() && self.jobs.waiting() == 0;
+        let due = !came || closed || self.riding.len() >= BATCH_MAX;
+        let came = now.len();
+        self.work(now, due).await;
+        self.alone = match came {
+            _ if self.jobs.waiting() > 0 => 0,
+            0 => self.alone,
+            1 => self.alone.saturating_add(1),
+            _ => 0,
+        };
+        for wanted in archiving {
+            self.archive(wanted).await;
+        }
+        closed
     }
 
     /// When something is to be done even if nobody sends a command.
@@ -245,24 +255,10 @@ impl<P: Port> Writer<P> {
     }
 
     /// Nobody waits for an answer that never comes.
-    fn end(mut self) {
+    fn end(&mut self) {
         if let Some(doubt) = self.doubt.take() {
             answer_all(doubt.batch, Some(unknown("the server has stopped")));
         }
-    }
-
-    /// What is decided on next. Lets callers that are ready to send do so: each one that joins saves a sync. Nobody
-    /// waits for time to pass.
-    async fn gather(&mut self) -> Vec<Job> {
-        const TURNS: usize = 3;
-        for _ in 0..TURNS {
-            std::thread::yield_now();
-            tokio::task::yield_now().await; // for a runtime that has one thread for all
-            if self.jobs.waiting() >= BATCH_MAX {
-                break;
-            }
-        }
-        self.jobs.take(BATCH_MAX)
     }
 
     /// Decides on some commands and makes them durable. Refusals go along; by themselves only when they are due.

@@ -25,8 +25,8 @@ use crate::views::{Effect, View};
 use alike::Alike;
 use recent::{Kept, Recent};
 use slab::Slab;
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -72,21 +72,21 @@ impl Key {
 }
 
 /// Calls with the keys of the fields that an effect changed.
-fn fields_touched(effect: &Effect, wake: &impl Fn(Key)) {
+fn fields_touched(effect: &Effect, call: &mut impl FnMut(Key)) {
     if effect.before.is_none() || effect.after.is_none() {
-        wake(Key::Lives(effect.class));
+        call(Key::Lives(effect.class));
     }
     for field in &effect.fields {
-        wake(Key::Field(effect.class, *field as u16));
-        wake(Key::ObjectField(effect.class, effect.reference, *field as u16));
+        call(Key::Field(effect.class, *field as u16));
+        call(Key::ObjectField(effect.class, effect.reference, *field as u16));
     }
 }
 
+/// How many the writer wakes by itself.
+const FEW: usize = 16;
 /// Who is woken before others have their turn: half of what a thread of the runtime keeps for itself.
 const WOKEN_AT_ONCE: usize = 128;
-/// Who may still be to be woken when the next batch is taken.
-const WAKING_MAX: usize = 100_000;
-/// Batches that may wait for the publisher; beyond, everybody is woken instead.
+/// Batches that may wait for their crowds to be woken; beyond, everybody is.
 const BACKLOG_MAX: usize = 4096;
 
 /// The meeting place of the writer and of everyone who waits. Cheap to clone.
@@ -104,16 +104,89 @@ struct Shared {
 
 #[derive(Default)]
 struct Waiters {
-    by_key: HashMap<Key, Slab<Arc<Notify>>, foldhash::fast::RandomState>,
+    by_key: HashMap<Key, Slab<Arc<Waiting>>, foldhash::fast::RandomState>,
     /// How many keys are about fields.
     by_field: usize,
 }
 
+impl Waiters {
+    /// Calls with each key of something in the batch, a class's own once.
+    fn each_key(&self, batch: &Published, mut call: impl FnMut(Key)) {
+        let mut classes = [false; crate::model::CLASS_IDS.len()];
+        for effect in batch.events.iter().flat_map(|(_, effects)| effects) {
+            let (class, reference) = (effect.class, effect.reference);
+            if !std::mem::replace(&mut classes[class as usize], true) {
+                call(Key::Class(class));
+            }
+            call(Key::Object(class, reference));
+            if self.by_field > 0 {
+                fields_touched(effect, &mut call);
+            }
+            if let Some(told) = delivered::notified(effect) {
+                call(Key::Object(ClassId::subscription, told));
+            }
+        }
+        if crate::model::CLASS_IDS.iter().any(|class| classes[*class as usize] && !class.def().flags.no_events) {
+            call(Key::Any);
+        }
+    }
+
+    fn under(&self, key: Key) -> impl Iterator<Item = &Arc<Waiting>> {
+        self.by_key.get(&key).into_iter().flatten().map(|(_, waiting)| waiting)
+    }
+
+    /// Who waits under a key of something in the batch; `None` if it is a crowd.
+    fn few(&self, batch: &Published) -> Option<Vec<Arc<Waiting>>> {
+        let mut few = Some(Vec::new());
+        self.each_key(batch, |key| {
+            let more = self.by_key.get(&key).map_or(0, Slab::len);
+            few.take_if(|few| few.len() + more > FEW);
+            if let Some(few) = &mut few {
+                few.extend(self.under(key).cloned());
+            }
+        });
+        few
+    }
+
+    /// Adds who waits under a key of something in the batch, and is not there yet.
+    fn concerned(&self, batch: &Published, waking: &mut VecDeque<Arc<Waiting>>) {
+        self.each_key(batch, |key| waking.extend(self.under(key).filter(|waiting| waiting.queue()).cloned()));
+    }
+
+    /// Adds everybody who is not there yet.
+    fn all(&self, waking: &mut VecDeque<Arc<Waiting>>) {
+        let everybody = self.by_key.values().flatten().map(|(_, waiting)| waiting);
+        waking.extend(everybody.filter(|waiting| waiting.queue()).cloned());
+    }
+}
+
+/// One who waits.
+#[derive(Default)]
+struct Waiting {
+    notify: Notify,
+    /// To be woken already: what has arrived since is found by the same look. Only the publisher knows it.
+    queued: AtomicBool,
+}
+
+impl Waiting {
+    /// Whether it was not queued yet.
+    fn queue(&self) -> bool {
+        !self.queued.swap(true, Ordering::Relaxed)
+    }
+
+    fn wake(&self) {
+        self.queued.store(false, Ordering::Relaxed);
+        self.notify.notify_one();
+    }
+}
+
+/// What the publisher has still to do.
 #[derive(Default)]
 struct Backlog {
-    batches: VecDeque<Arc<Published>>,
-    /// The newest position that did not fit.
-    lost: Option<u64>,
+    /// Each with whether a crowd is to be woken because of it.
+    batches: VecDeque<(Arc<Published>, bool)>,
+    /// Some did not fit: everybody is to look.
+    lost: bool,
 }
 
 /// Every panic of ours happens before or after these short critical sections.
@@ -122,98 +195,66 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Subscribers {
-    /// Takes a batch from the writer: cheap, never blocks.
+    /// Takes a batch from the writer: cheap, never blocks. It is remembered before anybody is woken. A few are woken at
+    /// once; a crowd, and letting go of what the batch replaced, is left to [`Subscribers::run`].
     pub fn publish(&self, batch: Arc<Published>) {
+        locked(&self.0.recent).remember(&batch);
+        let few = locked(&self.0.waiters).few(&batch);
+        let crowd = few.is_none();
+        few.into_iter().flatten().for_each(|waiting| waiting.notify.notify_one());
         let mut backlog = locked(&self.0.backlog);
         if backlog.batches.len() < BACKLOG_MAX {
-            backlog.batches.push_back(batch);
+            backlog.batches.push_back((batch, crowd));
         } else {
-            backlog.lost = Some(batch.view.position);
+            backlog.lost = true;
         }
         drop(backlog);
         self.0.arrived.notify_one();
     }
 
-    /// Wakes waiters for each batch, for ever. One task runs this. What arrives is remembered before anybody else is
-    /// woken, and others have their turn after each few: what a crowd does is not what the next call waits for.
+    /// Wakes the crowds, for ever. One task runs this. Others have their turn after each part of a crowd, for what it does
+    /// is not what the next call waits for; and one that cannot keep up with the batches is told several at once.
     pub async fn run(self) {
-        let mut waking = VecDeque::new();
+        let mut waking: VecDeque<Arc<Waiting>> = VecDeque::new();
         loop {
-            while waking.len() < WAKING_MAX && self.take(&mut waking) {}
+            while self.take(&mut waking) {}
             match waking.len() {
                 0 => self.0.arrived.notified().await,
                 some => {
-                    waking.drain(..some.min(WOKEN_AT_ONCE)).for_each(|notify: Arc<Notify>| notify.notify_one());
+                    waking.drain(..some.min(WOKEN_AT_ONCE)).for_each(|waiting| waiting.wake());
                     tokio::task::yield_now().await;
                 }
             }
         }
     }
 
-    /// Remembers the next batch, and adds who is to be woken because of it; false if there is none.
-    fn take(&self, waking: &mut VecDeque<Arc<Notify>>) -> bool {
+    /// Adds who is to be woken because of the next batch; false if there is none.
+    fn take(&self, waking: &mut VecDeque<Arc<Waiting>>) -> bool {
         let (batch, lost) = {
             let mut backlog = locked(&self.0.backlog);
-            let batch = backlog.batches.pop_front();
-            let lost = if batch.is_none() { backlog.lost.take() } else { None };
-            (batch, lost)
+            (backlog.batches.pop_front(), std::mem::take(&mut backlog.lost))
         };
-        if let Some(batch) = &batch {
-            locked(&self.0.recent).remember(batch);
-            waking.extend(self.concerned(batch));
-        } else if let Some(position) = lost {
-            locked(&self.0.recent).skip_to(position);
-            waking.extend(self.all());
+        let waiters = locked(&self.0.waiters);
+        if let Some((batch, true)) = &batch {
+            waiters.concerned(batch, waking);
         }
-        batch.is_some() || lost.is_some()
+        if lost {
+            waiters.all(waking);
+        }
+        batch.is_some()
     }
 
     /// Registers for some keys; register first, then read, then wait.
     pub fn register(&self, keys: Vec<Key>) -> Waiter {
-        let notify = Arc::new(Notify::new());
+        let waiting = Arc::<Waiting>::default();
         let mut waiters = locked(&self.0.waiters);
         let places = keys.into_iter().map(|key| {
             waiters.by_field += usize::from(key.is_about_fields());
-            (key, waiters.by_key.entry(key).or_default().insert(notify.clone()))
+            (key, waiters.by_key.entry(key).or_default().insert(waiting.clone()))
         });
         let places = places.collect();
         drop(waiters);
-        Waiter { shared: self.0.clone(), places, notify }
-    }
-
-    /// Who waits under a key of something in the batch.
-    fn concerned(&self, batch: &Published) -> Vec<Arc<Notify>> {
-        let waiters = locked(&self.0.waiters);
-        let concerned = RefCell::new(Vec::new());
-        if waiters.by_key.is_empty() {
-            return Vec::new();
-        }
-        let wake = |key: Key| {
-            let under = waiters.by_key.get(&key).into_iter().flatten();
-            concerned.borrow_mut().extend(under.map(|(_, notify)| notify.clone()));
-        };
-        let mut classes = [false; crate::model::CLASS_IDS.len()];
-        for effect in batch.events.iter().flat_map(|(_, effects)| effects) {
-            let (class, reference) = (effect.class, effect.reference);
-            if !std::mem::replace(&mut classes[class as usize], true) {
-                wake(Key::Class(class));
-            }
-            wake(Key::Object(class, reference));
-            if waiters.by_field > 0 {
-                fields_touched(effect, &wake);
-            }
-            if let Some(told) = delivered::notified(effect) {
-                wake(Key::Object(ClassId::subscription, told));
-            }
-        }
-        if crate::model::CLASS_IDS.iter().any(|class| classes[*class as usize] && !class.def().flags.no_events) {
-            wake(Key::Any);
-        }
-        concerned.into_inner()
-    }
-
-    fn all(&self) -> Vec<Arc<Notify>> {
-        locked(&self.0.waiters).by_key.values().flatten().map(|(_, notify)| notify.clone()).collect()
+        Waiter { shared: self.0.clone(), places, waiting }
     }
 
     /// The objects of a class that somebody waits for by name.
@@ -257,13 +298,13 @@ impl Subscribers {
 pub struct Waiter {
     shared: Arc<Shared>,
     places: Vec<(Key, usize)>,
-    notify: Arc<Notify>,
+    waiting: Arc<Waiting>,
 }
 
 impl Waiter {
     /// Waits until something happened under one of the keys since the last time, or since registering.
     pub async fn woken(&self) {
-        self.notify.notified().await;
+        self.waiting.notify.notified().await;
     }
 }
 

@@ -73,9 +73,51 @@ fn nothing_is_kept_of_who_does_not_wait_any_more() {
     let keys = || vec![Key::Any, Key::Field(ClassId::VM, 1), Key::Object(ClassId::VM, Ref([1; 16]))];
     let (first, second) = (subscribers.register(keys()), subscribers.register(keys()));
     drop(first);
-    assert_eq!(subscribers.concerned(&change(1)).len(), 2, "under both keys");
+    let mut waking = VecDeque::new();
+    locked(&subscribers.0.waiters).concerned(&change(1), &mut waking);
+    assert_eq!(waking.len(), 1, "once for all its keys");
     assert_eq!(subscribers.awaited(ClassId::VM).len(), 1);
     drop(second);
     let waiters = locked(&subscribers.0.waiters);
     assert!(waiters.by_key.is_empty() && waiters.by_field == 0);
+}
+
+#[test]
+fn who_is_to_be_woken_already_is_woken_once_for_all_that_arrived() {
+    let subscribers = Subscribers::default();
+    let waiters: Vec<_> = [Key::Any, Key::Class(ClassId::VM)]
+        .into_iter()
+        .cycle()
+        .take(2 * FEW)
+        .map(|key| subscribers.register(vec![key]))
+        .collect();
+    let mut waking = VecDeque::new();
+    let mut arrive = |position| {
+        subscribers.publish(change(position));
+        while subscribers.take(&mut waking) {}
+        (waking.len(), waking.pop_front())
+    };
+    let (queued, first) = arrive(1);
+    assert_eq!(queued, waiters.len());
+    let (queued, second) = arrive(2);
+    assert_eq!(queued, waiters.len() - 1, "the first being on its way");
+    [first, second].into_iter().flatten().for_each(|waiting| waiting.wake());
+    assert_eq!(arrive(3).0, waiters.len(), "who was woken is woken again");
+}
+
+#[tokio::test]
+async fn a_few_are_woken_by_the_writer() {
+    let subscribers = Subscribers::default();
+    let waiters: Vec<Waiter> = (0..FEW).map(|_| subscribers.register(vec![Key::Class(ClassId::VM)])).collect();
+    let other = subscribers.register(vec![Key::Class(ClassId::network)]);
+    subscribers.publish(change(1)); // nobody runs the publisher
+    for waiter in &waiters {
+        waiter.woken().await;
+    }
+    let crowd = subscribers.register(vec![Key::Any]);
+    subscribers.publish(change(2));
+    let mut waking = VecDeque::new();
+    while subscribers.take(&mut waking) {}
+    assert_eq!(waking.len(), FEW + 1, "of the second batch alone");
+    drop((crowd, other));
 }

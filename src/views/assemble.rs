@@ -4,6 +4,7 @@
 use super::names::Names;
 use super::order::Order;
 use super::relations::{FieldId, HOLDING, Relations};
+use super::replay::Indexes;
 use super::{ClassView, Object, View, uuid_of};
 use crate::model::{CLASSES, ClassId};
 use crate::value::Ref;
@@ -59,6 +60,7 @@ fn class_view(class: ClassId, parts: ClassParts) -> ClassView {
         uuids: uuids.collect(),
         names: Names::of(class, &parts.objects),
         order: Order::of(&parts.objects),
+        indexes: Indexes::Kept,
         deleted: parts.deleted.into_iter().collect(),
         floor: parts.floor,
         objects: parts.objects.into_iter().map(|object| (object.reference, object)).collect(),

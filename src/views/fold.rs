@@ -73,6 +73,8 @@ fn add(view: &mut View, class: ClassId, reference: Ref, values: &[(usize, Value)
 fn modify(view: &mut View, class: ClassId, reference: Ref, deltas: &[(usize, Delta)], position: u64, told: &mut Told) {
     let before = told.as_ref().and_then(|_| view.object(class, reference).cloned());
     let state = view.class_mut(class);
+    let name = names::field(class).filter(|name| deltas.iter().any(|(index, _)| index == name));
+    let name = name.filter(|_| state.keeps_indexes());
     let object = state.objects.get_mut(&reference);
     let object = object.unwrap_or_else(|| panic!("BUG: {class:?} {reference} changed before it was added"));
     let changed = Arc::make_mut(object);
@@ -81,7 +83,7 @@ fn modify(view: &mut View, class: ClassId, reference: Ref, deltas: &[(usize, Del
     for (index, delta) in deltas {
         let new = delta.apply(&changed.record[*index]);
         let old = std::mem::replace(&mut changed.record[*index], new.clone());
-        if names::field(class) == Some(*index) {
+        if name == Some(*index) {
             state.names.moved(reference, Some(old.as_str()), Some(new.as_str()));
         }
         if super::HOLDING[class as usize].contains(index) {

@@ -16,6 +16,7 @@ pub mod past;
 pub mod query;
 pub mod read;
 pub mod relations;
+pub mod replay;
 pub mod restore;
 pub mod store;
 mod token;
@@ -74,6 +75,8 @@ pub struct ClassView {
     uuids: imbl::HashMap<Ref, Ref>,
     names: names::Names,
     order: order::Order,
+    /// Whether names and order follow every change.
+    indexes: replay::Indexes,
     /// What was deleted, by position, with the position at which it had been added.
     pub deleted: imbl::OrdMap<(u64, Ref), u64>,
     /// Deletions at or below this position are forgotten.
@@ -158,7 +161,7 @@ impl View {
         {
             view.uuids.insert(uuid, reference);
         }
-        view.names.replaced(class, before.as_deref(), Some(&object));
+        view.renamed(class, before.as_deref(), Some(&object));
         for &field in &HOLDING[class as usize] {
             let old = before.as_ref().map(|before| &before.record[field]);
             self.relate(class, field, reference, old, Some(&object.record[field]));
@@ -172,7 +175,7 @@ impl View {
         if let Some(uuid) = uuid_of(class, &object) {
             view.uuids.remove(&uuid);
         }
-        view.names.replaced(class, Some(&object), None);
+        view.renamed(class, Some(&object), None);
         for &field in &HOLDING[class as usize] {
             self.relate(class, field, reference, Some(&object.record[field]), None);
         }

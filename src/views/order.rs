@@ -44,6 +44,9 @@ impl ClassView {
 
     /// Notes that an object has changed, once for each position.
     pub(super) fn note(&mut self, position: u64, object: Ref) {
+        if !self.keeps_indexes() {
+            return;
+        }
         let order = &mut self.order.0;
         // Events that were taken back are folded again.
         while order.back().is_some_and(|(noted, _)| *noted > position) {

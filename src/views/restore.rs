@@ -6,11 +6,13 @@
 //!   no store, not to be believed, of another log ──▶ fold all rows ──▶ view
 //! ```
 
+use super::View;
+use super::replay::Replay;
 use super::store::{self, Mark};
-use super::{View, replay};
-use crate::log::Head;
+use crate::event::Event;
 use crate::log::sqlite::LogReader;
 use crate::log::verify::{Broken, Chain, verify};
+use crate::log::{Head, Row};
 use std::path::Path;
 
 /// How the view came back.
@@ -29,37 +31,36 @@ pub async fn restore(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<(View, How), Broken> {
     let head = reader.head().await?;
-    let (mut view, chain, stored) = match from_store(reader, data).await? {
+    let (view, chain, stored) = match from_store(reader, data).await? {
         Some((view, chain)) => {
             let mark = Mark::of(&view);
             (view, chain, Some(mark))
         }
         None => (View::default(), Chain::default(), None),
     };
-    let each = |row: &crate::log::Row, event| {
-        replay(&mut view, &event);
-        view.hash = row.hash;
+    let mut replay = Replay::behind(view);
+    let each = |row: &Row, event: &Event| {
+        replay.event(row, event);
         Ok(())
     };
     let verified = verify(reader, chain, each, |_, position| progress(position, head.position.max(position))).await?;
-    Ok((view, How { stored, folded: verified.rows }))
+    Ok((replay.end(), How { stored, folded: verified.rows }))
 }
 
 /// The view of a log that is not this server's, checked and folded whole; one of more objects than `most` is refused.
 pub async fn folded(reader: &LogReader, most: usize) -> Result<View, Broken> {
     const LOOK_EVERY: u64 = 1_000;
-    let mut view = View::default();
-    let each = |row: &crate::log::Row, event| {
-        replay(&mut view, &event);
-        view.hash = row.hash;
+    let mut replay = Replay::behind(View::default());
+    let each = |row: &Row, event: &Event| {
+        replay.event(row, event);
         let look = row.position.is_multiple_of(LOOK_EVERY);
-        if look && view.counts().map(|(_, count)| count).sum::<usize>() > most {
+        if look && replay.view().counts().map(|(_, count)| count).sum::<usize>() > most {
             return Err(format!("it has more than {most} objects"));
         }
         Ok(())
     };
     verify(reader, Chain::default(), each, |_, _| {}).await?;
-    Ok(view)
+    Ok(replay.end())
 }
 
 /// Tells of a long replay in the server's own log, now and then.
@@ -103,7 +104,7 @@ async fn from_store(reader: &LogReader, data: &Path) -> Result<Option<(View, Cha
 mod tests {
     use super::*;
     use crate::log::sqlite::SqliteLog;
-    use crate::log::{Appended, Port, Row, VaultChanges};
+    use crate::log::{Appended, Port, VaultChanges};
     use crate::model::{VDI, VM};
     use crate::value::Ref;
     use crate::views::store::tests::{assert_same, change, sample, world};

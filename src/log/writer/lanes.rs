@@ -77,10 +77,19 @@ impl<T> Drop for Door<T> {
 }
 
 impl<T> Entrance<T> {
-    /// Lets something in, behind what its principal sent before.
+    /// Lets something in, behind what its principal sent before, and tells the one who takes out.
     pub fn send(&self, principal: &Arc<str>, what: T) -> Result<(), Refused> {
-        let shared = &self.0.0;
-        let mut lanes = shared.lock();
+        self.put(principal, what).inspect(|()| self.tell())
+    }
+
+    /// Tells the one who takes out.
+    pub fn tell(&self) {
+        self.0.0.arrived.notify_one();
+    }
+
+    /// Lets something in, for who will tell, or take it out himself.
+    pub fn put(&self, principal: &Arc<str>, what: T) -> Result<(), Refused> {
+        let mut lanes = self.0.0.lock();
         if lanes.closed {
             return Err(Refused::Closed);
         }
@@ -94,8 +103,6 @@ impl<T> Entrance<T> {
         if first {
             lanes.turns.push_back(principal.clone());
         }
-        drop(lanes);
-        shared.arrived.notify_one();
         Ok(())
     }
 

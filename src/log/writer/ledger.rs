@@ -3,6 +3,7 @@
 
 use super::archiving::Archiving;
 use super::lanes::{Entrance, Exit, Refused, lanes};
+use super::turns::Offer;
 use super::{Refusal, Trouble, unwritten};
 use crate::command::Command;
 use crate::error::{ApiError, codes};
@@ -10,7 +11,7 @@ use crate::value::{Ref, Value};
 use crate::views::View;
 use crate::world::World;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 
 /// What an accepted command is answered with.
@@ -50,6 +51,7 @@ pub struct Ledger {
     view: Arc<ArcSwap<View>>,
     world: World,
     trouble: Arc<ArcSwapOption<Trouble>>,
+    offer: Offer,
 }
 
 impl Ledger {
@@ -57,9 +59,10 @@ impl Ledger {
         view: Arc<ArcSwap<View>>,
         world: World,
         trouble: Arc<ArcSwapOption<Trouble>>,
+        offer: Offer,
     ) -> (Ledger, Exit<Job>) {
         let (jobs, exit) = lanes();
-        (Ledger { jobs, refusals: Arc::default(), view, world, trouble }, exit)
+        (Ledger { jobs, refusals: Arc::default(), view, world, trouble, offer }, exit)
     }
 
     /// Why the log cannot be written now, if it cannot: what a health check asks.
@@ -79,11 +82,21 @@ impl Ledger {
     /// Sends a command and waits until it is durable or refused. The command goes on if the caller does not.
     pub async fn submit(&self, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
-        match self.send(Submission { command, answer: Some(answer), rides: false }) {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(stopped())),
-            Err(Refused::Full) => Err(codes::TOO_MANY_PENDING_TASKS()),
-            Err(Refused::Closed) => Err(stopped()),
+        let principal = command.principal.name.clone();
+        let submission = Submission { command, answer: Some(answer), rides: false };
+        self.jobs.put(&principal, Job::Command(submission)).map_err(|refused| match refused {
+            Refused::Full => codes::TOO_MANY_PENDING_TASKS(),
+            Refused::Closed => stopped(),
+        })?;
+        if !self.takes_turn() {
+            self.jobs.tell();
         }
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Does the writer's work itself, if that is free and nobody else comes.
+    fn takes_turn(&self) -> bool {
+        self.offer.get().and_then(Weak::upgrade).is_some_and(|turn| turn.take())
     }
 
     /// Sends a command that may wait for company and that nobody waits for.

@@ -6,6 +6,8 @@ use crate::log::memory::{Injected, MemoryLog};
 use crate::model::{ClassId, MODEL, message, network};
 use crate::value::{Ref, Value};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ThreadId;
 
 struct Bench {
     port: MemoryLog,
@@ -15,8 +17,6 @@ struct Bench {
 }
 
 async fn start() -> Bench {
-    let mut port = MemoryLog::new();
-    let (term, _) = port.open().await.expect("a new log opens");
     let heard = Arc::new(Mutex::new(Vec::new()));
     let publish = {
         let heard = heard.clone();
@@ -25,10 +25,24 @@ async fn start() -> Bench {
             heard.lock().expect("no panics").extend(positions);
         })
     };
+    let (port, writer, ledger) = made(publish).await;
+    Bench { port, ledger, heard, running: tokio::spawn(writer.run()) }
+}
+
+/// A writer that does not work yet.
+async fn made(publish: Publish) -> (MemoryLog, Writer<MemoryLog>, Ledger) {
+    let mut port = MemoryLog::new();
+    let (term, _) = port.open().await.expect("a new log opens");
     let mut view = View::default();
     view.lineage = 9;
     let (writer, ledger) = Writer::new(port.another(), term, view, World::simulated(1, 1), publish);
-    Bench { port, ledger, heard, running: tokio::spawn(writer.run()) }
+    (port, writer, ledger)
+}
+
+/// A writer on a thread of its own.
+async fn threaded(publish: Publish) -> Bench {
+    let (port, writer, ledger) = made(publish).await;
+    Bench { port, ledger, heard: Arc::default(), running: writer.start() }
 }
 
 impl Bench {
@@ -360,4 +374,64 @@ async fn a_clock_that_goes_back_is_told_of_and_hinders_nobody() {
     bench.ledger.world().advance(Duration::from_secs(700));
     bench.ledger.submit(now(&bench)).await.expect("accepted");
     assert_eq!(bench.ledger.view().time, newest + 100_000_000);
+}
+
+/// Makes changes one after the other until the writer has published one on this thread; gives up in the end.
+async fn alone(bench: &Bench, published: &Mutex<Option<ThreadId>>) {
+    for nth in 0..100_000 {
+        *published.lock().expect("no panics") = None;
+        let here = std::thread::current().id();
+        bench.create(&format!("lan-{nth}"), "").await.expect("accepted");
+        if *published.lock().expect("no panics") == Some(here) {
+            return;
+        }
+    }
+    panic!("nobody who came alone did the work himself");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_alone_does_the_work_and_a_crowd_is_served_too() {
+    let published = Arc::new(Mutex::new(None));
+    let noted = published.clone();
+    let note = move |_| *noted.lock().expect("no panics") = Some(std::thread::current().id());
+    let bench = Arc::new(threaded(Box::new(note)).await);
+    let caller = bench.clone();
+    tokio::spawn(async move { alone(&caller, &published).await }).await.expect("who comes alone is served");
+    let crowd = (0..64).map(|nth| {
+        let bench = bench.clone();
+        tokio::spawn(async move {
+            for round in 0..50 {
+                bench.create(&format!("crowd-{nth}-{round}"), "").await.expect("accepted");
+            }
+        })
+    });
+    for caller in crowd.collect::<Vec<_>>() {
+        caller.await.expect("all are served");
+    }
+    assert!(bench.networks() > 64 * 50);
+    let bench = Arc::into_inner(bench).expect("the callers are gone");
+    let (published, folded, _) = bench.refold().await;
+    assert_eq!(published.state_hash(), folded.state_hash());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_a_callers_turn_ends_the_writer() {
+    let published = Arc::new(Mutex::new(None));
+    let broken = Arc::new(AtomicBool::new(false));
+    let (noted, breaks) = (published.clone(), broken.clone());
+    let note = move |_| {
+        let here = std::thread::current().id();
+        *noted.lock().expect("no panics") = Some(here);
+        assert!(!breaks.load(Ordering::Relaxed), "a log that does not fold");
+    };
+    let bench = threaded(Box::new(note)).await;
+    tokio::spawn(async move {
+        alone(&bench, &published).await;
+        broken.store(true, Ordering::Relaxed);
+        while bench.create("one more", "").await.is_ok() {}
+        let ended = bench.running.await.expect_err("it ends with the panic");
+        assert!(ended.is_panic());
+    })
+    .await
+    .expect("nothing hangs");
 }
