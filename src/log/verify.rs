@@ -3,16 +3,22 @@
 //! [`Chain`] checks row after row and knows no storage; [`verify`] feeds it
 //! from a log, page by page. A log that was cut at its end is a shorter log,
 //! and only a signed checkpoint could tell. Must never know what an event means.
+//!
+//! ```text
+//!   storage ──read──▶ pages ──hashed, parsed──▶ pages ──▶ each event, as the caller wants
+//!    a task            a few     a thread        a few     the caller's own thread
+//! ```
 
 use super::archive::shelf::position;
 use super::sqlite::{BadRow, LogReader};
 use super::{Head, Row, StorageError, hash};
 use crate::event::{Event, Kind, SCHEMA};
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc::{Receiver, channel};
 
 /// Rows that are read at once.
 const PAGE_ROWS: usize = 1_000;
+/// Pages that may wait between two who work on them: they take turns at being the slower one.
+const PAGES_AHEAD: usize = 4;
 
 /// Why a log is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -123,16 +129,10 @@ pub async fn verify(
     mut each: impl FnMut(&Row, &Event) -> Result<(), String>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, Broken> {
-    let coming = read(reader, chain.head.position);
-    let mut ahead = Page::ahead(reader, chain, coming, Vec::new());
-    let mut done = Vec::new();
+    let (done, letting_go) = std::sync::mpsc::channel();
+    let mut pages = check(chain.clone(), read(reader, chain.head.position), letting_go);
     loop {
-        let page = ahead.await.expect("BUG: checking a page panicked");
-        if let (None, []) = (&page.wrong, &page.rows[..]) {
-            return Ok(Verified { rows: page.chain.rows, head: page.chain.head });
-        }
-        let (rows, position) = (page.chain.rows, page.chain.head.position);
-        ahead = Page::ahead(reader, page.chain, page.next, done);
+        let page = pages.recv().await.expect("BUG: reading or checking a page panicked");
         for (row, event) in &page.rows {
             each(row, event)
                 .map_err(|objection| Broken::Row { position: row.position, fault: Fault::Event(objection) })?;
@@ -140,46 +140,66 @@ pub async fn verify(
         if let Some(wrong) = page.wrong {
             return Err(wrong);
         }
-        done = page.rows;
-        progress(rows, position);
+        let Chain { head, rows, .. } = page.chain;
+        if page.rows.is_empty() {
+            return Ok(Verified { rows, head });
+        }
+        progress(rows, head.position);
+        drop(done.send(page.rows)); // who checks has time to let go of them
     }
 }
 
-/// Rows on their way from storage.
-type Coming = JoinHandle<Result<Vec<Result<Row, BadRow>>, StorageError>>;
+/// Rows as they come out of storage.
+type Rows = Result<Vec<Result<Row, BadRow>>, StorageError>;
 
-/// Begins to read the rows behind a position.
-fn read(reader: &LogReader, after: u64) -> Coming {
-    let reader = reader.clone();
-    tokio::spawn(async move { reader.rows(after, PAGE_ROWS).await })
+/// Reads the rows behind a position, pages ahead of who takes them, to the end and with an empty page for it.
+fn read(reader: &LogReader, mut after: u64) -> Receiver<Rows> {
+    let (reader, (pages, coming)) = (reader.clone(), channel(PAGES_AHEAD));
+    tokio::spawn(async move {
+        loop {
+            let rows = reader.rows(after, PAGE_ROWS).await;
+            let last = rows.as_ref().ok().and_then(|rows| rows.last()).map(position);
+            if pages.send(rows).await.is_err() {
+                return; // nobody wants more
+            }
+            let Some(last) = last else { return };
+            after = last;
+        }
+    });
+    coming
 }
 
-/// Some rows that follow one another, with their events. While one page is folded, the next one is checked, and the one
-/// behind that is read.
+/// Some rows that follow one another, with their events.
 struct Page {
     rows: Vec<(Row, Event)>,
-    /// The rows behind them.
-    next: Coming,
     /// Behind the last of them.
     chain: Chain,
     /// What is wrong with the row behind them.
     wrong: Option<Broken>,
 }
 
-impl Page {
-    /// Checks the rows that come behind a chain, on another thread, which also has time to let go of rows that are done.
-    fn ahead(reader: &LogReader, chain: Chain, coming: Coming, done: Vec<(Row, Event)>) -> JoinHandle<Page> {
-        let (reader, here) = (reader.clone(), Handle::current());
-        tokio::task::spawn_blocking(move || {
-            drop(done);
-            let rows = here.block_on(coming).expect("BUG: reading the log panicked");
-            let last = rows.as_ref().ok().and_then(|rows| rows.last()).map_or(chain.head.position, position);
-            let mut page = Page { rows: Vec::with_capacity(PAGE_ROWS), next: read(&reader, last), chain, wrong: None };
+/// Checks rows as they come, on a thread of its own, pages ahead of who folds them; and lets go of those that are done.
+fn check(
+    mut chain: Chain,
+    mut coming: Receiver<Rows>,
+    done: std::sync::mpsc::Receiver<Vec<(Row, Event)>>,
+) -> Receiver<Page> {
+    let (pages, checked) = channel(PAGES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        while let Some(rows) = coming.blocking_recv() {
+            done.try_iter().for_each(drop);
+            let mut page = Page { rows: Vec::with_capacity(PAGE_ROWS), chain, wrong: None };
             page.wrong = rows.map_err(Broken::from).and_then(|rows| page.check(rows)).err();
-            page
-        })
-    }
+            chain = page.chain.clone();
+            if pages.blocking_send(page).is_err() {
+                return;
+            }
+        }
+    });
+    checked
+}
 
+impl Page {
     fn check(&mut self, rows: Vec<Result<Row, BadRow>>) -> Result<(), Broken> {
         for row in rows {
             let row = row.map_err(|bad| Broken::Row { position: bad.position, fault: Fault::Unreadable(bad.why) })?;
