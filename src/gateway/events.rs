@@ -21,7 +21,7 @@ use crate::error::{ApiError, codes};
 use crate::model::{CLASS_IDS, ClassId, MODEL, session, user};
 use crate::subscribe::delivered::{Delivered, Want};
 use crate::subscribe::events::{known_token, token};
-use crate::subscribe::feed::Page;
+use crate::subscribe::page::Page;
 use crate::subscribe::{Following, Key};
 use crate::value::{Encode, Ref, Value};
 use crate::views::filter::Filter;
@@ -32,6 +32,7 @@ use axum::body::Body;
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const RETRY_MS: u32 = 1_000;
 /// Events of one page; and objects of one piece of a snapshot.
 const PAGE: usize = 100;
+/// Events that a stream is sent at one look, by the batch: whole ones are put together once for all streams.
+const LOOK: usize = 1_000;
 /// The longest that a long poll may take.
 const POLL_MAX: Duration = Duration::from_secs(3600);
 /// The longest that a stream lives; its client comes back and goes on.
@@ -244,7 +247,7 @@ impl Gateway {
     fn stream(&self, caller: &Caller, asked: &Asked) -> Result<Response<Body>, ApiError> {
         let place = self.place(self.held_by_stream(caller)?, caller, asked, STREAM_MAX)?;
         let open = self.counts.open.begin(caller, &asked.classes, place.position, self.ledger.world().now());
-        let stream = Stream { place, phase: Phase::Begins, open };
+        let stream = Stream { place, phase: Phase::Begins, open, ready: VecDeque::new() };
         let pieces = futures_util::stream::unfold(stream, |mut stream| async {
             let piece = stream.next().await?;
             Some((Ok::<Bytes, std::convert::Infallible>(piece), stream))
@@ -277,11 +280,15 @@ impl Place {
     /// at behind the reading, so that nothing is told that came after they had changed.
     async fn page(&mut self, max: usize) -> Result<Option<Page>, ApiError> {
         let page = self.gateway.feed.next(self.position, &self.want, max).await?;
-        if Rights::of(&self.gateway, &self.caller) != self.rights {
+        if !self.keeps_rights() {
             return Ok(None);
         }
         self.position = page.reached;
         Ok(Some(page))
+    }
+
+    fn keeps_rights(&self) -> bool {
+        Rights::of(&self.gateway, &self.caller) == self.rights
     }
 
     /// The first events behind the place; none when the time is over, or when the caller has to ask anew.
@@ -291,8 +298,8 @@ impl Place {
             let Some(page) = self.page(max.unwrap_or(PAGE)).await? else {
                 return self.gateway.still_valid(&self.caller).map(|()| Vec::new());
             };
-            if over || !page.events.is_empty() {
-                return Ok(page.events.iter().map(|event| event.json().clone()).collect());
+            if over || !page.is_empty() {
+                return Ok(page.events().map(|event| event.json().clone()).collect());
             }
             self.wait.more().await?;
         }
@@ -352,6 +359,8 @@ struct Stream {
     place: Place,
     phase: Phase,
     open: OpenStream,
+    /// Messages that were looked up and not sent yet.
+    ready: VecDeque<Bytes>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -396,15 +405,20 @@ impl Stream {
         let heartbeat = Instant::now() + HEARTBEAT;
         loop {
             let place = &mut self.place;
+            // Whoever reads slowly may have lost rights since they were looked up.
+            if let Some(ready) = self.ready.pop_front().filter(|_| place.keeps_rights()) {
+                return Ok(ready);
+            }
             let over = place.wait.is_over();
-            let page = place.page(PAGE).await.map_err(|error| (End::Failure, error.code.to_string()))?;
+            let page = place.page(LOOK).await.map_err(|error| (End::Failure, error.code.to_string()))?;
             let Some(page) = page else {
                 let end = if place.gateway.still_valid(&place.caller).is_err() { End::Session } else { End::Rights };
                 return Err((end, "SESSION_INVALID: the session ended, or the caller's rights changed".into()));
             };
-            self.open.reached(page.reached, page.events.len(), place.gateway.ledger.world().now());
-            if !page.events.is_empty() {
-                return Ok(framed(&page.events));
+            self.open.reached(page.reached, page.len(), place.gateway.ledger.world().now());
+            if !page.is_empty() {
+                self.ready = page.parts.iter().map(|part| part.framed(frame)).collect();
+                continue;
             }
             if over {
                 let end = if place.gateway.is_leaving() { End::Stop } else { End::Age };
@@ -419,19 +433,10 @@ impl Stream {
     }
 }
 
-/// The messages of some events, each made once for all streams.
-fn framed(events: &[Arc<Delivered>]) -> Bytes {
-    let frame = |event: &Delivered| {
-        let token = Token { position: event.position, lineage: event.lineage }.to_string();
-        Bytes::from(message(Vec::new(), "", &token, event.json()))
-    };
-    match events {
-        [event] => event.framed(|| frame(event)).clone(),
-        _ => {
-            let frames: Vec<&[u8]> = events.iter().map(|event| &event.framed(|| frame(event))[..]).collect();
-            Bytes::from(frames.concat())
-        }
-    }
+/// Appends an event's message.
+fn frame(out: &mut Vec<u8>, event: &Delivered) {
+    let token = Token { position: event.position, lineage: event.lineage }.to_string();
+    *out = message(std::mem::take(out), "", &token, event.json());
 }
 
 /// Appends one message; JSON has no line breaks in it.

@@ -12,7 +12,7 @@ use crate::model::{ClassId, subscription};
 use crate::subscribe::Key;
 use crate::subscribe::delivered::Want;
 use crate::subscribe::events::known_token;
-use crate::subscribe::feed::Page;
+use crate::subscribe::page::Page;
 use crate::value::Value;
 use crate::views::read::Scope;
 use crate::views::{Object, Token, View};
@@ -93,15 +93,15 @@ impl Gateway {
                 let over = wait.is_over();
                 let page = match held.get(subscription::state) {
                     "active" => self.feed.next(since, want, max).await?,
-                    _ => Page { events: Vec::new(), reached: since, more: false },
+                    _ => Page::empty(since),
                 };
                 if self.sight(caller).scope != want.scope {
                     continue; // what was found may not be told any more
                 }
-                if over || !page.events.is_empty() {
+                if over || !page.is_empty() {
                     let cursor = Token { position: page.reached, lineage: view.lineage }.to_string();
                     let lag = self.ledger.view().position.saturating_sub(page.reached);
-                    return Ok(Answer::Polled { events: page.events, cursor, lag });
+                    return Ok(Answer::Polled { events: page.events().cloned().collect(), cursor, lag });
                 }
                 wait
             };

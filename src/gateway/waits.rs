@@ -69,7 +69,7 @@ impl Gateway {
                 position = page.reached;
                 let view = || sight.view.clone();
                 let is = found.as_ref().is_some_and(|object| want.filter.passes(&want.scope, &view, class, object));
-                let met = is || !page.events.is_empty();
+                let met = is || !page.is_empty();
                 if found.is_none() && !met {
                     return Err(codes::HANDLE_INVALID(class.name(), reference));
                 }

@@ -16,7 +16,7 @@ use crate::views::{Effect, Object, Token, View};
 use bytes::Bytes;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What somebody is told of: equal ones share what was rendered.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -45,7 +45,6 @@ pub struct Delivered {
     /// The view after the event, if any part shows an object.
     view: Option<Arc<View>>,
     shared: Shared,
-    framed: OnceLock<Bytes>,
 }
 
 /// One object's part.
@@ -134,7 +133,6 @@ impl Want {
             scope: self.scope.clone(),
             view: view.filter(|_| shown),
             shared: Shared::default(),
-            framed: OnceLock::new(),
         })
     }
 
@@ -389,11 +387,6 @@ impl Delivered {
             self.render(&mut crate::wire::jsonrpc::JsonWriter::new(&mut out));
             Bytes::from(out)
         })
-    }
-
-    /// What all streams send of it, made once, by the first.
-    pub fn framed(&self, frame: impl FnOnce() -> Bytes) -> &Bytes {
-        self.framed.get_or_init(frame)
     }
 
     /// Its place among the values of an answer.

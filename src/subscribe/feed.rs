@@ -10,7 +10,8 @@
 //! Must never know how anything is sent.
 
 use super::Subscribers;
-use super::delivered::{Delivered, Want};
+use super::delivered::Want;
+use super::page::{Page, Told};
 use super::past::{self, Past};
 use super::recent::Look;
 use crate::error::{ApiError, codes};
@@ -36,27 +37,6 @@ struct Inner {
     past: Mutex<Past>,
 }
 
-/// Some of what comes behind a position.
-pub struct Page {
-    pub events: Vec<Arc<Delivered>>,
-    /// Everything up to here was looked at.
-    pub reached: u64,
-    /// There is more behind it now.
-    pub more: bool,
-}
-
-impl Page {
-    /// Leaves out what comes behind the last event of a batch that was made before; if there is none, nothing.
-    pub fn end_at(&mut self, last: u64) {
-        let kept = self.events.partition_point(|event| event.position <= last);
-        if kept > 0 && kept < self.events.len() {
-            self.events.truncate(kept);
-            self.reached = self.events.last().map_or(self.reached, |event| event.position);
-            self.more = true;
-        }
-    }
-}
-
 /// How far somebody looked, and whether there is more behind it now.
 pub struct Reached {
     pub position: u64,
@@ -73,13 +53,10 @@ impl Feed {
         let max = max.clamp(1, PAGE_MAX);
         match self.0.subscribers.recent(after) {
             Some(batches) => {
-                let mut page = Page { events: Vec::new(), reached: after, more: false };
+                let mut page = Page::empty(after);
                 for batch in batches {
-                    let told = batch.told(want);
-                    let mut fresh = told.iter().filter(|event| event.position > after);
-                    page.events.extend(fresh.by_ref().take(max - page.events.len()).cloned());
-                    if fresh.next().is_some() {
-                        page.reached = page.events.last().map_or(after, |event| event.position);
+                    if !page.add(&batch.told(want), after, max) {
+                        page.reached = page.last().unwrap_or(after);
                         page.more = true;
                         return Ok(page);
                     }
@@ -94,7 +71,7 @@ impl Feed {
     /// The same until something is found or there is no more.
     pub async fn next(&self, after: u64, want: &Arc<Want>, max: usize) -> Result<Page, ApiError> {
         let mut page = self.page(after, want, max).await?;
-        while page.events.is_empty() && page.more {
+        while page.is_empty() && page.more {
             page = self.page(page.reached, want, max).await?;
         }
         Ok(page)
@@ -129,7 +106,9 @@ impl Feed {
             events.len() < max
         });
         let Reached { position, more } = shown.await?;
-        Ok(Page { events, reached: position, more })
+        let mut page = Page { more, ..Page::empty(position) };
+        page.add(&Arc::new(Told::from(events)), after, max);
+        Ok(page)
     }
 
     async fn walk_log(

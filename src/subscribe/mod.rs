@@ -13,6 +13,7 @@ pub mod alike;
 pub mod delivered;
 pub mod events;
 pub mod feed;
+pub mod page;
 pub mod past;
 pub mod push;
 pub mod recent;

@@ -3,6 +3,7 @@
 //! want the same.
 
 use super::delivered::{Delivered, Want};
+use super::page::Told;
 use crate::event::Event;
 use crate::log::writer::Published;
 use crate::views::{Effect, View, replay};
@@ -32,14 +33,11 @@ pub(super) struct Recent {
 /// A batch that is kept.
 pub struct Kept {
     batch: Arc<Published>,
-    told: Mutex<Vec<(Arc<Want>, Told)>>,
+    told: Mutex<Vec<(Arc<Want>, Arc<Told>)>>,
 }
 
 /// Gives the view after an event; it costs something.
 pub type Look<'a> = &'a mut dyn FnMut() -> Arc<View>;
-
-/// What is told of a batch.
-pub type Told = Arc<[Arc<Delivered>]>;
 
 impl std::ops::Deref for Kept {
     type Target = Published;
@@ -99,8 +97,8 @@ impl Recent {
 impl Kept {
     /// What is told of the batch's events, in order. Subscriptions to the same share it, unless something is told to
     /// one of them alone.
-    pub fn told(&self, want: &Arc<Want>) -> Told {
-        let alone = self.events.iter().any(|(_, effects)| want.is_notified(effects));
+    pub fn told(&self, want: &Arc<Want>) -> Arc<Told> {
+        let alone = want.notified.is_some() && self.events.iter().any(|(_, effects)| want.is_notified(effects));
         let notified = want.notified.filter(|_| alone);
         let same = |known: &Want| known.notified == notified && known.is_like(want);
         let known = self.all_told().iter().find(|(known, _)| same(known)).map(|(_, told)| told.clone());
@@ -108,7 +106,7 @@ impl Kept {
             return known;
         }
         let want = if notified == want.notified { want.clone() } else { Arc::new(want.without_notified()) };
-        let told: Told = self.tell(&want).into();
+        let told = Arc::new(Told::from(self.tell(&want)));
         let mut all = self.all_told();
         if all.len() < WANTS_MAX {
             all.push((want, told.clone()));
@@ -116,7 +114,7 @@ impl Kept {
         told
     }
 
-    fn all_told(&self) -> MutexGuard<'_, Vec<(Arc<Want>, Told)>> {
+    fn all_told(&self) -> MutexGuard<'_, Vec<(Arc<Want>, Arc<Told>)>> {
         self.told.lock().expect("BUG: nobody panics while holding this lock")
     }
 

@@ -137,10 +137,10 @@ async fn receive(socket: &TcpStream, expect: Expect) -> Instant {
             let bytes = &buffer[..read];
             let before = left.unwrap_or_else(|| length(bytes));
             let come = match expect {
-                Expect::Lines(_) => bytes.iter().filter(|byte| **byte == b'\n').count(),
+                Expect::Lines(_) => memchr::memchr_iter(b'\n', bytes).count(),
                 Expect::Events(_) => {
                     let split = usize::from(last == b'\n' && bytes[0] == b'\n');
-                    split + bytes.iter().zip(&bytes[1..]).filter(|pair| *pair == (&b'\n', &b'\n')).count()
+                    split + memchr::memmem::find_iter(bytes, b"\n\n").count()
                 }
                 Expect::Bytes(_) | Expect::Answer => bytes.len(),
             };

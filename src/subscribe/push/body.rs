@@ -7,7 +7,7 @@
 
 use crate::model::{pool, subscription};
 use crate::subscribe::delivered::Delivered;
-use crate::subscribe::feed::Page;
+use crate::subscribe::page::Page;
 use crate::value::Micros;
 use crate::views::{Object, Token, View};
 use base64::Engine;
@@ -35,17 +35,14 @@ pub struct Letter {
 impl Letter {
     pub fn of(view: &View, held: &Object, page: &Page, secret: Option<Zeroizing<Vec<u8>>>, now: Micros) -> Letter {
         let uuid = held.get(subscription::uuid);
-        let (first, last) = match &page.events[..] {
-            [] => (0, 0),
-            [first, .., last] => (first.position, last.position),
-            [one] => (one.position, one.position),
-        };
+        let first = page.events().next().map_or(0, |event| event.position);
+        let last = page.last().unwrap_or(0);
         // Not how far the log was looked at, which may be further when the same events are posted again.
-        let position = page.events.last().map_or(page.reached, |last| last.position);
+        let position = page.last().unwrap_or(page.reached);
         let cursor = Token { position, lineage: view.lineage }.to_string();
         let (content_type, body) = match held.get(subscription::format) {
-            "cloudevents" => ("application/cloudevents-batch+json", cloud_events(view, &page.events)),
-            _ => ("application/json", plain(uuid, &cursor, &page.events)),
+            "cloudevents" => ("application/cloudevents-batch+json", cloud_events(view, page)),
+            _ => ("application/json", plain(uuid, &cursor, page)),
         };
         let id = format!("msg_{uuid}_{}_{first}_{last}", view.lineage);
         let timestamp = now / 1_000_000;
@@ -54,9 +51,9 @@ impl Letter {
     }
 }
 
-fn plain(uuid: &str, cursor: &str, events: &[std::sync::Arc<Delivered>]) -> Vec<u8> {
+fn plain(uuid: &str, cursor: &str, page: &Page) -> Vec<u8> {
     let mut out = format!("{{\"subscription\":\"{uuid}\",\"cursor\":\"{cursor}\",\"events\":[").into_bytes();
-    for (nth, event) in events.iter().enumerate() {
+    for (nth, event) in page.events().enumerate() {
         if nth > 0 {
             out.push(b',');
         }
@@ -67,7 +64,7 @@ fn plain(uuid: &str, cursor: &str, events: &[std::sync::Arc<Delivered>]) -> Vec<
 }
 
 /// The batch form of CloudEvents 1.0.
-fn cloud_events(view: &View, events: &[std::sync::Arc<Delivered>]) -> Vec<u8> {
+fn cloud_events(view: &View, page: &Page) -> Vec<u8> {
     let source = view.all::<pool>().next().map(|pool| format!("/pool/{}", pool.get(pool::uuid))).unwrap_or_default();
     let enveloped = |event: &std::sync::Arc<Delivered>| {
         let data = std::str::from_utf8(event.json()).expect("BUG: JSON is UTF-8");
@@ -87,7 +84,7 @@ fn cloud_events(view: &View, events: &[std::sync::Arc<Delivered>]) -> Vec<u8> {
         text.push_str(&format!("\"data\":{}}}", data.get()));
         text
     };
-    format!("[{}]", events.iter().map(enveloped).collect::<Vec<_>>().join(",")).into_bytes()
+    format!("[{}]", page.events().map(enveloped).collect::<Vec<_>>().join(",")).into_bytes()
 }
 
 /// HMAC-SHA256 over id, time and body.

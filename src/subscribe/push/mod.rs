@@ -20,7 +20,8 @@ mod tests;
 
 use super::delivered::Want;
 use super::events::known_token;
-use super::feed::{Feed, Page};
+use super::feed::Feed;
+use super::page::Page;
 use super::{Following, Key, Subscribers, Waiter};
 use crate::command::{Command, Own, Principal, subscription as decide};
 use crate::error::ApiError;
@@ -137,7 +138,7 @@ impl Push {
         if held.get(subscription::destination).is_empty() {
             return "there is no destination: the client polls".into();
         }
-        let page = Page { events: Vec::new(), reached: view.position, more: false };
+        let page = Page::empty(view.position);
         let letter = match self.letter(&view, held, &page).await {
             Ok(letter) => letter,
             Err(why) => return why,
@@ -262,7 +263,7 @@ impl Delivery {
             return Ok(Next::Look); // what was found may not be told any more
         }
         page.end_at(held.get(subscription::posted) as u64);
-        if !page.events.is_empty() {
+        if !page.is_empty() {
             return self.send(&view, held, &page).await;
         }
         self.place = page.reached;
@@ -296,7 +297,7 @@ impl Delivery {
                 Ok(Next::Look)
             }
             Outcome::Refused { why, after } => {
-                self.refused(why, page.events.last().map_or(0, |last| last.position)).await?;
+                self.refused(why, page.last().unwrap_or(0)).await?;
                 let failures = held.get(subscription::failures).max(0) as u64 + 1;
                 let pause = after.map(|asked| asked.min(ASKED_MAX));
                 let pause = pause.unwrap_or_else(|| pause_after(failures, inner.ledger.world().random_u64()));
