@@ -5,6 +5,7 @@
 
 pub mod decode;
 mod record;
+pub mod rendering;
 
 pub use decode::from_json;
 pub use record::Record;
@@ -497,17 +498,10 @@ pub fn untyped(json: &Json) -> Value {
     }
 }
 
-/// What one value looks like on each wire, once somebody was given it.
-#[derive(Default)]
-pub struct Shared {
-    pub json: std::sync::OnceLock<bytes::Bytes>,
-    pub xml: std::sync::OnceLock<bytes::Bytes>,
-}
-
 /// Something that values are rendered into: one wire format. Implemented by `wire`, driven by whoever has values.
 pub trait Encode {
     /// A value that many are given: written for the first of them, copied for the others.
-    fn shared(&mut self, shared: &Shared, write: &dyn Fn(&mut dyn Encode));
+    fn shared(&mut self, shared: &rendering::Shared, write: &dyn Fn(&mut dyn Encode));
     /// What void is on this wire: the empty string.
     fn void(&mut self);
     fn bool(&mut self, value: bool);

@@ -4,7 +4,8 @@
 use crate::model::{CLASSES, ClassId};
 use crate::subscribe::delivered::Delivered;
 use crate::subscribe::events::Changed;
-use crate::value::{Encode, Ref, Shared, Value};
+use crate::value::rendering::Shared;
+use crate::value::{Encode, Ref, Value};
 use crate::views::read::{ReadView, Sight};
 use crate::views::{Object, Token};
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 //! Must never know how anything is written.
 
 use super::events::{Subscription, Token};
-use crate::value::Shared;
+use crate::value::rendering::Shared;
 use crate::views::read::{Scope, Sight};
 use std::sync::{Arc, Mutex};
 

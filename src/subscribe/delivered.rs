@@ -8,7 +8,8 @@ use crate::command::subscription::filter;
 use crate::error::ApiError;
 use crate::event::{Delta, Event};
 use crate::model::{CLASS_IDS, ClassId, MODEL, Ty, subscription, task, user};
-use crate::value::{Encode, Micros, Ref, Shared, Value};
+use crate::value::rendering::{Shared, Weight};
+use crate::value::{Encode, Micros, Ref, Value};
 use crate::views::filter::{Fields, Filter};
 use crate::views::read::{ReadView, Scope};
 use crate::views::relations::HOLDING;
@@ -380,12 +381,17 @@ impl Delivered {
         time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
     }
 
+    /// From now on its renderings are counted there.
+    pub(super) fn counted(mut self, weight: &Weight) -> Delivered {
+        self.shared = Shared::counted(weight);
+        self
+    }
+
     /// The rendering in JSON, made once.
     pub fn json(&self) -> &Bytes {
-        self.shared.json.get_or_init(|| {
-            let mut out = Vec::with_capacity(512);
-            self.render(&mut crate::wire::jsonrpc::JsonWriter::new(&mut out));
-            Bytes::from(out)
+        self.shared.json.get_or_write(|out| {
+            out.reserve(512);
+            self.render(&mut crate::wire::jsonrpc::JsonWriter::new(out));
         })
     }
 

@@ -181,11 +181,19 @@ impl Waiting {
     }
 }
 
+/// What the writer leaves of a batch.
+struct Left {
+    batch: Arc<Published>,
+    /// A crowd is to be woken because of it.
+    crowd: bool,
+    /// What it took the room of: to be let go of.
+    _gone: Vec<Arc<Kept>>,
+}
+
 /// What the publisher has still to do.
 #[derive(Default)]
 struct Backlog {
-    /// Each with whether a crowd is to be woken because of it.
-    batches: VecDeque<(Arc<Published>, bool)>,
+    batches: VecDeque<Left>,
     /// Some did not fit: everybody is to look.
     lost: bool,
 }
@@ -199,13 +207,13 @@ impl Subscribers {
     /// Takes a batch from the writer: cheap, never blocks. It is remembered before anybody is woken. A few are woken at
     /// once; a crowd, and letting go of what the batch replaced, is left to [`Subscribers::run`].
     pub fn publish(&self, batch: Arc<Published>) {
-        locked(&self.0.recent).remember(&batch);
+        let gone = locked(&self.0.recent).remember(&batch);
         let few = locked(&self.0.waiters).few(&batch);
         let crowd = few.is_none();
         few.into_iter().flatten().for_each(|waiting| waiting.notify.notify_one());
         let mut backlog = locked(&self.0.backlog);
         if backlog.batches.len() < BACKLOG_MAX {
-            backlog.batches.push_back((batch, crowd));
+            backlog.batches.push_back(Left { batch, crowd, _gone: gone });
         } else {
             backlog.lost = true;
         }
@@ -236,7 +244,7 @@ impl Subscribers {
             (backlog.batches.pop_front(), std::mem::take(&mut backlog.lost))
         };
         let waiters = locked(&self.0.waiters);
-        if let Some((batch, true)) = &batch {
+        if let Some(Left { batch, crowd: true, .. }) = &batch {
             waiters.concerned(batch, waking);
         }
         if lost {

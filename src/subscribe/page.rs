@@ -5,25 +5,32 @@
 //! Must never know how an event is sent.
 
 use super::delivered::Delivered;
+use crate::value::rendering::{Rendering, Weight};
 use bytes::Bytes;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What is told of a batch, in order.
 #[derive(Default)]
 pub struct Told {
     events: Vec<Arc<Delivered>>,
     /// What all streams send of the whole.
-    framed: OnceLock<Bytes>,
+    framed: Rendering,
 }
 
 impl From<Vec<Arc<Delivered>>> for Told {
     fn from(events: Vec<Arc<Delivered>>) -> Told {
-        Told { events, framed: OnceLock::new() }
+        Told { events, framed: Rendering::default() }
     }
 }
 
 impl Told {
+    /// Events of a batch that is kept, their renderings counted there.
+    pub(super) fn counted(events: Vec<Delivered>, weight: &Weight) -> Told {
+        let events = events.into_iter().map(|event| Arc::new(event.counted(weight)));
+        Told { events: events.collect(), framed: Rendering::counted(weight) }
+    }
+
     /// The events from the first one behind a position on, at most so many.
     pub fn behind(self: &Arc<Told>, after: u64, most: usize) -> Part {
         let first = self.events.partition_point(|event| event.position <= after);
@@ -51,12 +58,9 @@ impl Part {
     /// The events one behind the other as `frame` writes each; of a whole batch made once for all, who all have the same
     /// `frame`.
     pub fn framed(&self, frame: impl Fn(&mut Vec<u8>, &Delivered)) -> Bytes {
-        let made = || {
-            let mut out = Vec::new();
-            self.events().iter().for_each(|event| frame(&mut out, event));
-            Bytes::from(out)
-        };
-        if self.range.len() == self.told.events.len() { self.told.framed.get_or_init(made).clone() } else { made() }
+        let (own, whole) = (Rendering::default(), self.range.len() == self.told.events.len());
+        let framed = if whole { &self.told.framed } else { &own };
+        framed.get_or_write(|out| self.events().iter().for_each(|event| frame(out, event))).clone()
     }
 }
 

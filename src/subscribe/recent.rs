@@ -6,14 +6,18 @@ use super::delivered::{Delivered, Want};
 use super::page::Told;
 use crate::event::Event;
 use crate::log::writer::Published;
+use crate::value::rendering;
 use crate::views::{Effect, View, replay};
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Events kept, over all batches.
 const RECENT_MAX: usize = 10_000;
 /// Bytes of payload kept, over all batches: who is behind more than that is served from the log.
 const BYTES_MAX: usize = 16 << 20;
+/// Bytes of what is told of them, as it was rendered for those who want different things of them in different ways.
+pub(super) const RENDERED_MAX: usize = 64 << 20;
 /// Different wants for which one batch remembers what is told; more are worked out each time.
 const WANTS_MAX: usize = 64;
 
@@ -23,6 +27,7 @@ pub(super) struct Recent {
     batches: VecDeque<Arc<Kept>>,
     events: usize,
     bytes: usize,
+    pub(super) rendered: rendering::Weight,
     /// Events at or below this position are not here.
     floor: u64,
     /// The position after the last batch.
@@ -33,6 +38,7 @@ pub(super) struct Recent {
 /// A batch that is kept.
 pub struct Kept {
     batch: Arc<Published>,
+    rendered: rendering::Weight,
     told: Mutex<Vec<(Arc<Want>, Arc<Told>)>>,
 }
 
@@ -48,7 +54,8 @@ impl std::ops::Deref for Kept {
 }
 
 impl Recent {
-    pub fn remember(&mut self, batch: &Arc<Published>) {
+    /// Keeps a batch; gives those that had to make room, for whoever has time to let go of them.
+    pub fn remember(&mut self, batch: &Arc<Published>) -> Vec<Arc<Kept>> {
         let missed = batch.before.position != self.reached;
         self.reached = batch.view.position;
         if self.followers == 0 {
@@ -57,19 +64,33 @@ impl Recent {
             self.skip_to(batch.before.position);
             self.reached = batch.view.position;
         }
+        let mut gone = Vec::new();
         if self.followers == 0 {
-            return;
+            return gone;
         }
         self.events += batch.events.len();
         self.bytes += batch.bytes;
-        self.batches.push_back(Arc::new(Kept { batch: batch.clone(), told: Mutex::default() }));
-        while (self.events > RECENT_MAX || self.bytes > BYTES_MAX)
-            && let Some(oldest) = self.batches.pop_front()
-        {
-            self.events -= oldest.events.len();
-            self.bytes -= oldest.bytes;
-            self.floor = oldest.view.position;
+        let (batch, rendered) = (batch.clone(), self.rendered.clone());
+        self.batches.push_back(Arc::new(Kept { batch, rendered, told: Mutex::default() }));
+        while self.events > RECENT_MAX || self.bytes > BYTES_MAX {
+            gone.extend(self.pop());
         }
+        // Weighs less only when it is let go of.
+        while self.rendered.load(Ordering::Relaxed) > RENDERED_MAX
+            && let Some(oldest) = self.pop()
+        {
+            drop(oldest);
+        }
+        gone
+    }
+
+    /// Takes the oldest batch out.
+    fn pop(&mut self) -> Option<Arc<Kept>> {
+        let oldest = self.batches.pop_front()?;
+        self.events -= oldest.events.len();
+        self.bytes -= oldest.bytes;
+        self.floor = oldest.view.position;
+        Some(oldest)
     }
 
     /// What was published up to there is not kept.
@@ -106,7 +127,7 @@ impl Kept {
             return known;
         }
         let want = if notified == want.notified { want.clone() } else { Arc::new(want.without_notified()) };
-        let told = Arc::new(Told::from(self.tell(&want)));
+        let told = Arc::new(Told::counted(self.tell(&want), &self.rendered));
         let mut all = self.all_told();
         if all.len() < WANTS_MAX {
             all.push((want, told.clone()));
@@ -118,10 +139,10 @@ impl Kept {
         self.told.lock().expect("BUG: nobody panics while holding this lock")
     }
 
-    fn tell(&self, want: &Want) -> Vec<Arc<Delivered>> {
+    fn tell(&self, want: &Want) -> Vec<Delivered> {
         let mut told = Vec::new();
         self.each(|event, effects, after| {
-            told.extend(want.tell(event, effects, after).map(Arc::new));
+            told.extend(want.tell(event, effects, after));
             true
         });
         told

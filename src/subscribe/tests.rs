@@ -121,3 +121,19 @@ async fn a_few_are_woken_by_the_writer() {
     assert_eq!(waking.len(), FEW + 1, "of the second batch alone");
     drop((crowd, other));
 }
+
+#[test]
+fn what_is_rendered_of_recent_batches_is_bounded() {
+    let subscribers = Subscribers::default();
+    let _following = subscribers.follow();
+    let kept = |after| subscribers.recent(after).map(|batches| batches.len());
+    (1..=3).for_each(|position| subscribers.publish(change(position)));
+    assert_eq!(kept(0), Some(3));
+    let rendered = locked(&subscribers.0.recent).rendered.clone();
+    rendered.fetch_add(recent::RENDERED_MAX + 1, Ordering::Relaxed);
+    subscribers.publish(change(4));
+    assert_eq!((kept(3), kept(4)), (None, Some(0)), "who is behind is served from the log");
+    rendered.store(0, Ordering::Relaxed);
+    subscribers.publish(change(5));
+    assert_eq!(kept(4), Some(1));
+}

@@ -7,7 +7,8 @@
 
 use super::{Call, Fault, MAX_BATCH, MAX_DEPTH, Malformed, Protocol, Reply, any_byte};
 use crate::error::ApiError;
-use crate::value::{Encode, Map, Micros, Shared, Value, with_time};
+use crate::value::rendering::Shared;
+use crate::value::{Encode, Map, Micros, Value, with_time};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::cell::Cell;
@@ -351,11 +352,7 @@ impl Encode for JsonWriter<'_> {
     }
 
     fn shared(&mut self, shared: &Shared, write: &dyn Fn(&mut dyn Encode)) {
-        let bytes = shared.json.get_or_init(|| {
-            let mut out = Vec::new();
-            write(&mut JsonWriter::new(&mut out));
-            out.into()
-        });
+        let bytes = shared.json.get_or_write(|out| write(&mut JsonWriter::new(out)));
         self.put(bytes);
     }
 

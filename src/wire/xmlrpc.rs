@@ -5,7 +5,8 @@
 
 use super::{Call, Fault, MAX_DEPTH, Malformed, Render, Reply, any_byte};
 use crate::error::ApiError;
-use crate::value::{Encode, Map, Micros, Shared, Value, parse_time, with_time};
+use crate::value::rendering::Shared;
+use crate::value::{Encode, Map, Micros, Value, parse_time, with_time};
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesDecl, BytesRef, Event};
 use std::borrow::Cow;
@@ -350,11 +351,7 @@ impl Encode for XmlWriter<'_> {
     }
 
     fn shared(&mut self, shared: &Shared, write: &dyn Fn(&mut dyn Encode)) {
-        let bytes = shared.xml.get_or_init(|| {
-            let mut out = Vec::new();
-            write(&mut XmlWriter::new(&mut out));
-            out.into()
-        });
+        let bytes = shared.xml.get_or_write(|out| write(&mut XmlWriter::new(out)));
         self.put(bytes);
     }
 

@@ -2,11 +2,12 @@
 
 use super::http::{fetch, get};
 use super::server::Server;
-use super::subscriptions::{apply, ask, live, sorted};
+use super::subscriptions::{apply, ask, live, messages, sorted};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use xenledger::log::rows::Rows;
 use xenledger::model::MODEL;
 use xenledger::views::read::{ReadView, Scope};
@@ -26,7 +27,7 @@ const CLASSES: [&str; 3] = ["VM", "network", "VIF"];
 type At = (u64, Json);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_is_the_servers_view_at_every_position() {
+async fn a_copy_is_the_servers_view_at_every_position_compared() {
     let server = Arc::new(Server::start().await);
     let ended = Arc::new(AtomicUsize::new(0));
     live(&server, 3).await;
@@ -62,6 +63,32 @@ async fn a_copy_is_the_servers_view_at_every_position() {
         compare(&server, copies).await;
     }
     assert!(compared > 50 * FOLLOWING, "only {compared} positions were heard of");
+}
+
+/// A client that hears nothing for a while knows that the server is there, and how far it has been told.
+#[tokio::test]
+async fn a_silent_stream_beats_and_says_where_it_is() {
+    let server = Server::start().await;
+    let (_, mut body) = fetch(&server, &path(&server, "&token=now"), &[]).await;
+    ask(&server, "secret.create", &[json!({"value": "x", "other_config": {}})]).await;
+    let unwanted = server.view().position;
+    let beat = async {
+        loop {
+            let frame = body.frame().await.expect("it goes on").expect("a frame").into_data().expect("data");
+            let text = std::str::from_utf8(&frame).expect("text").to_string();
+            if text.starts_with(": heartbeat\n") {
+                return text;
+            }
+        }
+    };
+    let beat = tokio::time::timeout(Duration::from_secs(60), beat).await.expect("it beats");
+    let id = beat.lines().find_map(|line| line.strip_prefix("id: ")).expect("a token").to_string();
+    assert!(beat.ends_with("\n\n"), "{beat:?}");
+    assert!(position(&id) >= unwanted, "what is not wanted is behind it too");
+    ask(&server, "network.create", &[json!({"name_label": "after"})]).await;
+    let (_, mut again) = fetch(&server, &path(&server, ""), &[("Last-Event-ID", &id)]).await;
+    let told = messages(&mut again, 1).await;
+    assert!(told[0].contains("\"name_label\":\"after\""), "{told:?}");
 }
 
 fn path(server: &Server, more: &str) -> String {
