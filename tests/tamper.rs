@@ -202,7 +202,7 @@ async fn whoever_looks_along_may_object() {
     let whole = verify(&reader, Chain::default(), |_, _| Ok(()), |rows, position| heard.push((rows, position))).await;
     assert_eq!(whole.expect("a whole log").head.hash, chain(ROWS)[ROWS as usize - 1].hash);
     assert_eq!(heard, [(ROWS, ROWS)]);
-    let object = |row: &Row, _: &Event| if row.position == 9 { Err("no".to_string()) } else { Ok(()) };
+    let object = |event: &Event, _: &Hash| if event.position == 9 { Err("no".to_string()) } else { Ok(()) };
     let broken = verify(&reader, Chain::default(), object, |_, _| ()).await.expect_err("an objection");
     assert_eq!(broken.to_string(), "row 9: no");
 }

@@ -6,7 +6,7 @@
 use super::seals::Seals;
 use crate::event::Event;
 use crate::log::verify::{Broken, Chain, Fault, Verified, verify};
-use crate::log::{Head, Row, signed, sqlite::LogReader};
+use crate::log::{Hash, Head, signed, sqlite::LogReader};
 use crate::views::replay::Replay;
 use crate::views::store::{self, FILE, Stored};
 use crate::views::{View, check};
@@ -109,9 +109,9 @@ struct Walk {
 }
 
 impl Walk {
-    fn step(&mut self, row: &Row, event: &Event) -> Result<(), String> {
+    fn step(&mut self, event: &Event, hash: &Hash) -> Result<(), String> {
         check::fits(self.replay.view(), event)?;
-        self.replay.event(row, event);
+        self.replay.event(event, hash);
         self.prove()?;
         self.seals.step(self.replay.view(), event)?;
         self.compare()
@@ -160,7 +160,7 @@ async fn walk(
     if nothing_written {
         walk.store = Store::None("nothing was written to it yet".into());
     }
-    let each = |row: &Row, event: &Event| walk.step(row, event);
+    let each = |event: &Event, hash: &Hash| walk.step(event, hash);
     let verified = verify(reader, Chain::default(), each, |rows, _| progress(rows)).await?;
     let wrong = |fault: String| {
         let fault = Fault::Event(fault);
@@ -174,14 +174,19 @@ async fn walk(
     }
     let Walk { replay, store, checkpoint, mut seals, .. } = walk;
     let view = replay.end();
+    let same = view.clone();
+    let state = tokio::task::spawn_blocking(move || same.state_hash());
     check::invariants(&view).map_err(wrong)?;
-    Ok(Report { verified, view, store, checkpoint, archived: seals.end().await? })
+    let state = state.await.expect("BUG: hashing a view panicked");
+    Ok(Report { verified, view, state, store, checkpoint, archived: seals.end().await? })
 }
 
 /// All is well: with these figures.
 pub struct Report {
     verified: Verified,
     view: View,
+    /// Its hash.
+    state: Hash,
     store: Store,
     checkpoint: Option<Head>,
     /// Archives, and the rows in them.
@@ -220,7 +225,7 @@ impl Report {
             head.position,
             head.lineage,
             hex(&head.hash),
-            hex(&self.view.state_hash()),
+            hex(&self.state),
             self.objects(),
         )
     }
@@ -238,7 +243,7 @@ impl Report {
             "position": head.position,
             "lineage": head.lineage.to_string(),
             "hash": hex(&head.hash),
-            "state_hash": hex(&self.view.state_hash()),
+            "state_hash": hex(&self.state),
             "objects": self.objects(),
             "store": store,
             "archives": self.archived.0,

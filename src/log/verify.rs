@@ -11,7 +11,7 @@
 
 use super::archive::shelf::position;
 use super::sqlite::{BadRow, LogReader};
-use super::{Head, Row, StorageError, hash};
+use super::{Hash, Head, Row, StorageError, hash};
 use crate::event::{Event, Kind, SCHEMA};
 use tokio::sync::mpsc::{Receiver, channel};
 
@@ -121,31 +121,31 @@ impl Chain {
     }
 }
 
-/// Checks a log from behind `chain` to its present end. Every event passes `each`, which may object; after each page
+/// Checks a log from behind `chain` to its present end. Every event passes `each` with its row's hash, which may object; after each page
 /// `progress` hears how many rows were checked and at which position.
 pub async fn verify(
     reader: &LogReader,
     chain: Chain,
-    mut each: impl FnMut(&Row, &Event) -> Result<(), String>,
+    mut each: impl FnMut(&Event, &Hash) -> Result<(), String>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, Broken> {
     let (done, letting_go) = std::sync::mpsc::channel();
     let mut pages = check(chain.clone(), read(reader, chain.head.position), letting_go);
     loop {
         let page = pages.recv().await.expect("BUG: reading or checking a page panicked");
-        for (row, event) in &page.rows {
-            each(row, event)
-                .map_err(|objection| Broken::Row { position: row.position, fault: Fault::Event(objection) })?;
+        for (event, hash) in &page.events {
+            each(event, hash)
+                .map_err(|objection| Broken::Row { position: event.position, fault: Fault::Event(objection) })?;
         }
         if let Some(wrong) = page.wrong {
             return Err(wrong);
         }
         let Chain { head, rows, .. } = page.chain;
-        if page.rows.is_empty() {
+        if page.events.is_empty() {
             return Ok(Verified { rows, head });
         }
         progress(rows, head.position);
-        drop(done.send(page.rows)); // who checks has time to let go of them
+        drop(done.send(page.events)); // who checks has time to let go of them
     }
 }
 
@@ -169,9 +169,9 @@ fn read(reader: &LogReader, mut after: u64) -> Receiver<Rows> {
     coming
 }
 
-/// Some rows that follow one another, with their events.
+/// The events of some rows that follow one another, with their rows' hashes.
 struct Page {
-    rows: Vec<(Row, Event)>,
+    events: Vec<(Event, Hash)>,
     /// Behind the last of them.
     chain: Chain,
     /// What is wrong with the row behind them.
@@ -182,13 +182,13 @@ struct Page {
 fn check(
     mut chain: Chain,
     mut coming: Receiver<Rows>,
-    done: std::sync::mpsc::Receiver<Vec<(Row, Event)>>,
+    done: std::sync::mpsc::Receiver<Vec<(Event, Hash)>>,
 ) -> Receiver<Page> {
     let (pages, checked) = channel(PAGES_AHEAD);
     tokio::task::spawn_blocking(move || {
         while let Some(rows) = coming.blocking_recv() {
             done.try_iter().for_each(drop);
-            let mut page = Page { rows: Vec::with_capacity(PAGE_ROWS), chain, wrong: None };
+            let mut page = Page { events: Vec::with_capacity(PAGE_ROWS), chain, wrong: None };
             page.wrong = rows.map_err(Broken::from).and_then(|rows| page.check(rows)).err();
             chain = page.chain.clone();
             if pages.blocking_send(page).is_err() {
@@ -204,7 +204,7 @@ impl Page {
         for row in rows {
             let row = row.map_err(|bad| Broken::Row { position: bad.position, fault: Fault::Unreadable(bad.why) })?;
             let event = self.chain.next(&row)?;
-            self.rows.push((row, event));
+            self.events.push((event, row.hash));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::names::Names;
 use super::order::Order;
 use super::{ClassView, Object, View, replay};
 use crate::event::Event;
-use crate::log::Row;
+use crate::log::Hash;
 use crate::model::{CLASSES, ClassId};
 use std::sync::Arc;
 
@@ -37,10 +37,10 @@ impl Replay {
         Replay(view)
     }
 
-    /// Applies the next row's event.
-    pub fn event(&mut self, row: &Row, event: &Event) {
+    /// Applies the next event; its row's hash goes along.
+    pub fn event(&mut self, event: &Event, hash: &Hash) {
         replay(&mut self.0, event);
-        self.0.hash = row.hash;
+        self.0.hash = *hash;
     }
 
     /// The view so far. Nothing in it is to be looked for by its name or by when it changed.
@@ -82,6 +82,7 @@ impl ClassView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Row;
     use crate::views::check;
     use crate::views::store::tests::{sample, world};
 
@@ -95,7 +96,7 @@ mod tests {
             let event = |row: &Row| row.event().expect("readable");
             rows[..begin].iter().for_each(|row| replay(&mut view, &event(row)));
             let mut long = Replay::behind(view);
-            rows[begin..].iter().for_each(|row| long.event(row, &event(row)));
+            rows[begin..].iter().for_each(|row| long.event(&event(row), &row.hash));
             let view = long.end();
             assert_eq!(check::difference(&view, &whole), None);
             check::invariants(&view).expect("its indexes are whole");

@@ -12,7 +12,7 @@ use super::store::{self, Mark};
 use crate::event::Event;
 use crate::log::sqlite::LogReader;
 use crate::log::verify::{Broken, Chain, verify};
-use crate::log::{Head, Row};
+use crate::log::{Hash, Head};
 use std::path::Path;
 
 /// How the view came back.
@@ -39,8 +39,8 @@ pub async fn restore(
         None => (View::default(), Chain::default(), None),
     };
     let mut replay = Replay::behind(view);
-    let each = |row: &Row, event: &Event| {
-        replay.event(row, event);
+    let each = |event: &Event, hash: &Hash| {
+        replay.event(event, hash);
         Ok(())
     };
     let verified = verify(reader, chain, each, |_, position| progress(position, head.position.max(position))).await?;
@@ -51,9 +51,9 @@ pub async fn restore(
 pub async fn folded(reader: &LogReader, most: usize) -> Result<View, Broken> {
     const LOOK_EVERY: u64 = 1_000;
     let mut replay = Replay::behind(View::default());
-    let each = |row: &Row, event: &Event| {
-        replay.event(row, event);
-        let look = row.position.is_multiple_of(LOOK_EVERY);
+    let each = |event: &Event, hash: &Hash| {
+        replay.event(event, hash);
+        let look = event.position.is_multiple_of(LOOK_EVERY);
         if look && replay.view().counts().map(|(_, count)| count).sum::<usize>() > most {
             return Err(format!("it has more than {most} objects"));
         }
@@ -104,7 +104,7 @@ async fn from_store(reader: &LogReader, data: &Path) -> Result<Option<(View, Cha
 mod tests {
     use super::*;
     use crate::log::sqlite::SqliteLog;
-    use crate::log::{Appended, Port, VaultChanges};
+    use crate::log::{Appended, Port, Row, VaultChanges};
     use crate::model::{VDI, VM};
     use crate::value::Ref;
     use crate::views::store::tests::{assert_same, change, sample, world};
