@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 /// Rows that are read at once.
 const PAGE_ROWS: usize = 1_000;
 /// Pages that may wait between two who work on them: they take turns at being the slower one.
-const PAGES_AHEAD: usize = 4;
+const PAGES_AHEAD: usize = 2;
 
 /// Why a log is not whole.
 #[derive(Debug, thiserror::Error)]

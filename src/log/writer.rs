@@ -204,9 +204,9 @@ impl<P: Port> Writer<P> {
         }
         let closed = self.jobs.is_closed() && self.jobs.waiting() == 0;
         let due = !came || closed || self.riding.len() >= BATCH_MAX;
-        let came = now.len();
+        let commands = now.len();
         self.work(now, due).await;
-        self.alone = match came {
+        self.alone = match commands {
             _ if self.jobs.waiting() > 0 => 0,
             0 => self.alone,
             1 => self.alone.saturating_add(1),

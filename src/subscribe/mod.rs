@@ -204,8 +204,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Subscribers {
-    /// Takes a batch from the writer: cheap, never blocks. It is remembered before anybody is woken. A few are woken at
-    /// once; a crowd, and letting go of what the batch replaced, is left to [`Subscribers::run`].
+    /// Takes a batch from the writer, who waits at most for a look over those who wait. It is remembered before anybody is
+    /// woken. A few are woken at once; a crowd, and letting go of what the batch replaced, is left to [`Subscribers::run`].
     pub fn publish(&self, batch: Arc<Published>) {
         let gone = locked(&self.0.recent).remember(&batch);
         let few = locked(&self.0.waiters).few(&batch);

@@ -32,7 +32,7 @@ impl Told {
     }
 
     /// The events from the first one behind a position on, at most so many.
-    pub fn behind(self: &Arc<Told>, after: u64, most: usize) -> Part {
+    fn behind(self: &Arc<Told>, after: u64, most: usize) -> Part {
         let first = self.events.partition_point(|event| event.position <= after);
         let last = self.events.len().min(first.saturating_add(most));
         Part { told: self.clone(), range: first..last }
@@ -51,7 +51,7 @@ impl Part {
     }
 
     /// Whether the batch has more behind them.
-    pub fn is_cut(&self) -> bool {
+    fn is_cut(&self) -> bool {
         self.range.end < self.told.events.len()
     }
 

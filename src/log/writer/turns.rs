@@ -16,8 +16,9 @@
 //! Must never know what a turn does.
 
 use super::{BATCH_MAX, Port, Writer};
+use futures_util::FutureExt;
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Mutex, Notify};
@@ -70,8 +71,13 @@ impl<P: Port> Turns<P> {
                 company(|| jobs.waiting() >= BATCH_MAX).await;
             }
             let mut writer = self.writer.lock().await;
-            if writer.turn(came).await {
-                return writer.end();
+            match AssertUnwindSafe(writer.turn(came)).catch_unwind().await {
+                Ok(false) => {}
+                Ok(true) => return writer.end(),
+                Err(panic) => {
+                    std::mem::forget(writer); // a caller could have the next turn before this thread is gone
+                    resume_unwind(panic);
+                }
             }
         }
     }
@@ -99,8 +105,8 @@ impl<P: Port> Turn for Turns<P> {
             return false;
         }
         let due = writer.due_at();
-        let turn = || tokio::task::block_in_place(|| here.block_on(writer.turn(true)));
-        match catch_unwind(AssertUnwindSafe(turn)) {
+        let turn = AssertUnwindSafe(writer.turn(true)).catch_unwind();
+        match tokio::task::block_in_place(|| here.block_on(turn)) {
             Ok(ended) if ended || writer.due_at() != due => self.again.notify_one(),
             Ok(_) => {}
             Err(panic) => {
