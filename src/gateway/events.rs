@@ -45,6 +45,8 @@ const RETRY_MS: u32 = 1_000;
 const PAGE: usize = 100;
 /// Events that a stream is sent at one look, by the batch: whole ones are put together once for all streams.
 const LOOK: usize = 1_000;
+/// Bytes that are looked up for a stream before its client has read what came before; one batch more at the most.
+const AHEAD: usize = 256 << 10;
 /// The longest that a long poll may take.
 const POLL_MAX: Duration = Duration::from_secs(3600);
 /// The longest that a stream lives; its client comes back and goes on.
@@ -415,11 +417,12 @@ impl Stream {
                 let end = if place.gateway.still_valid(&place.caller).is_err() { End::Session } else { End::Rights };
                 return Err((end, "SESSION_INVALID: the session ended, or the caller's rights changed".into()));
             };
-            self.open.reached(page.reached, page.len(), place.gateway.ledger.world().now());
-            if !page.is_empty() {
-                self.ready = page.parts.iter().map(|part| part.framed(frame)).collect();
+            let told = self.take(&page);
+            self.open.reached(self.place.position, told, self.place.gateway.ledger.world().now());
+            if told > 0 {
                 continue;
             }
+            let place = &self.place;
             if over {
                 let end = if place.gateway.is_leaving() { End::Stop } else { End::Age };
                 return Err((end, "the server stops, or the stream lived long enough: come back".into()));
@@ -430,6 +433,25 @@ impl Stream {
             let more = place.wait.at_most(heartbeat).await;
             more.map_err(|error| (End::Session, format!("{}: the session ended", error.code)))?;
         }
+    }
+
+    /// Makes the page's messages ready, as many as a slow client may have waiting, and says how many events they tell of.
+    /// The rest is looked up again.
+    fn take(&mut self, page: &Page) -> usize {
+        let (mut bytes, mut told, mut last) = (0, 0, None);
+        for part in &page.parts {
+            if bytes >= AHEAD {
+                break;
+            }
+            let framed = part.framed(frame);
+            (bytes, told) = (bytes + framed.len(), told + part.events().len());
+            last = part.events().last();
+            self.ready.push_back(framed);
+        }
+        if let Some(last) = last.filter(|_| told < page.len()) {
+            self.place.position = last.position;
+        }
+        told
     }
 }
 

@@ -91,6 +91,24 @@ async fn a_silent_stream_beats_and_says_where_it_is() {
     assert!(told[0].contains("\"name_label\":\"after\""), "{told:?}");
 }
 
+/// More than is looked up ahead of a client comes in several looks, and nothing between them is left out or told twice.
+#[tokio::test]
+async fn a_client_that_reads_late_is_told_everything_once() {
+    const CHANGES: usize = 200;
+    let server = Server::start().await;
+    let (_, mut body) = fetch(&server, &path(&server, "&token=now"), &[]).await;
+    let long = "x".repeat(8_000);
+    for nth in 0..CHANGES {
+        let lan = json!({"name_label": format!("lan-{nth}"), "name_description": long});
+        ask(&server, "network.create", &[lan]).await;
+    }
+    let told = messages(&mut body, CHANGES).await;
+    assert_eq!(told.len(), CHANGES);
+    for (nth, message) in told.iter().enumerate() {
+        assert!(message.contains(&format!("\"name_label\":\"lan-{nth}\"")), "{nth}: {message}");
+    }
+}
+
 fn path(server: &Server, more: &str) -> String {
     format!("/events?classes={}&session_id={}{more}", CLASSES.join(","), server.session)
 }
