@@ -1,6 +1,7 @@
 //! What a call is answered with, and how it is written: records straight from
 //! the view into the output, without a copy in between.
 
+use super::stream::EventFrom;
 use crate::model::{CLASSES, ClassId};
 use crate::subscribe::delivered::Delivered;
 use crate::subscribe::events::Changed;
@@ -35,6 +36,8 @@ pub enum Answer {
     },
     /// What `event.next` answers.
     Events(Vec<Told>),
+    /// Not known yet; only for a caller who is content with that.
+    Later(Arc<EventFrom>),
     /// In XML without the usual struct around it: `system.*`.
     Raw(Value),
 }
@@ -89,6 +92,7 @@ impl Answer {
                 out.int(*lag as i64);
                 out.end_struct();
             }
+            Answer::Later(_) => unreachable!("BUG: this is waited for, and not written"),
             Answer::Events(told) => {
                 out.begin_array();
                 for event in told {

@@ -208,6 +208,7 @@ impl Gateway {
         let principal = command::Principal { user: Ref::NULL, elsewhere: false, ..(*caller.principal).clone() };
         let known = Caller { principal: Arc::new(principal), ..caller.clone() };
         let _used = self.accounts.in_use(key);
+        noted.parks = false; // the session's own end is waited for here
         let answer = there.perform(view, Call { message, args, background }, known, noted).await;
         noted.position = None; // not one of the live log
         self.still_valid(caller)?;

@@ -41,6 +41,8 @@ pub struct Noted {
     pub position: Option<u64>,
     /// The same call may succeed later: when to come back goes along.
     pub busy: bool,
+    /// Set by who asks: a call that waits may be answered with [`Answer::Later`].
+    pub parks: bool,
 }
 
 impl Gateway {

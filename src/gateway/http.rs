@@ -4,11 +4,13 @@
 use super::dispatch;
 pub(super) use super::dispatch::Noted;
 use super::places::{RETRY_AFTER, is_busy};
+use super::stream::{EventFrom, Unclear};
 use super::{Gateway, Peer};
 use crate::error::ApiError;
 use crate::gateway::answer::Answer;
+use crate::subscribe::AtOnce;
 use crate::value::Encode;
-use crate::wire::{self, Render, Reply, jsonrpc, xmlrpc};
+use crate::wire::{self, Format, Render, Reply, jsonrpc, xmlrpc};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, State};
@@ -16,7 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, 
 use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The largest body of a call, in bytes.
@@ -59,7 +61,13 @@ struct Posted {
     peer: Peer,
     id: Arc<str>,
     notify: Option<String>,
+    /// The connection can be let go of while the call waits.
+    parks: bool,
 }
+
+/// On a request whose connection can be [`super::parked`].
+#[derive(Clone)]
+pub struct Parks;
 
 impl<S: Sync> FromRequest<S> for Posted {
     type Rejection = Response<Body>;
@@ -68,40 +76,50 @@ impl<S: Sync> FromRequest<S> for Posted {
         let (head, body) = request.into_parts();
         let (id, notify) = (request_id(&head.headers), notify(&head.headers));
         let peer = head.extensions.get::<Peer>().cloned().expect("BUG: a connection says who its peer is");
+        let parks = head.extensions.get::<Parks>().is_some();
         let body = read(body).await.map_err(refuse)?;
-        Ok(Posted { body, peer, id, notify })
+        Ok(Posted { body, peer, id, notify, parks })
     }
 }
 
 async fn xml_rpc(State(gateway): State<Gateway>, posted: Posted) -> Response<Body> {
-    let Posted { body, peer, id, notify } = posted;
-    let parsed = xmlrpc::parse(&body);
-    drop(body); // it holds the connection's buffer, and the call may wait for long
-    let mut out = Vec::new();
-    let mut noted = Noted::default();
-    match parsed {
-        Ok(call) => answer(&gateway, peer, id, Asked { call, notify }, &mut noted, &mut out).await,
-        Err(malformed) => malformed.answer(&mut out),
+    match xmlrpc::parse(&posted.body) {
+        Ok(call) => single(&gateway, posted, call).await,
+        Err(malformed) => not_a_call(Format::Xml, &malformed),
     }
-    respond("text/xml", out, noted)
 }
 
 async fn json_rpc(State(gateway): State<Gateway>, posted: Posted) -> Response<Body> {
-    let Posted { body, peer, id, notify } = posted;
-    let parsed = jsonrpc::parse(&body);
-    drop(body); // as above
-    let mut out = Vec::new();
-    let mut noted = Noted::default();
-    match parsed {
-        Ok(jsonrpc::Request::Single(call)) => {
-            answer(&gateway, peer, id, Asked { call, notify }, &mut noted, &mut out).await
+    match jsonrpc::parse(&posted.body) {
+        Ok(jsonrpc::Request::Single(call)) => single(&gateway, posted, call).await,
+        Ok(jsonrpc::Request::Batch(calls)) => {
+            let Posted { peer, id, .. } = posted;
+            let (mut out, mut noted) = (Vec::new(), Noted::default());
+            Box::pin(batch(&gateway, peer, id, calls, &mut noted, &mut out)).await;
+            enveloped(Format::Json, out, noted).map(Body::from)
         }
-        Ok(jsonrpc::Request::Batch(calls)) => Box::pin(batch(&gateway, peer, id, calls, &mut noted, &mut out)).await,
-        Err(malformed) => malformed.answer(&mut out),
+        Err(malformed) => not_a_call(Format::Json, &malformed),
     }
-    let mut response = respond("application/json", out, noted);
-    allow_any_origin(&mut response);
+}
+
+/// One call. What its bytes are in is let go of: it is the connection's buffer, and the call may wait for long.
+async fn single(gateway: &Gateway, posted: Posted, call: wire::Call) -> Response<Body> {
+    let Posted { peer, id, notify, parks, body } = posted;
+    drop(body);
+    let (mut out, mut noted) = (Vec::new(), Noted { parks, ..Noted::default() });
+    let format = call.reply.format();
+    let later = answer(gateway, peer, id, Asked { call, notify }, &mut noted, &mut out).await;
+    let mut response = enveloped(format, out, noted).map(Body::from);
+    if let Some(later) = later {
+        response.extensions_mut().insert(Arc::new(later));
+    }
     response
+}
+
+fn not_a_call(format: Format, malformed: &wire::Malformed) -> Response<Body> {
+    let mut out = Vec::new();
+    malformed.answer(&mut out);
+    enveloped(format, out, Noted::default()).map(Body::from)
 }
 
 /// A batch's calls one after the other, as their order says.
@@ -119,7 +137,10 @@ async fn batch(
         // Each call of a batch is a call of its own: one id would give all of them the first one's answer.
         let id = if id.is_empty() { id.clone() } else { Arc::from(format!("{id}/{nth}")) };
         match call {
-            Ok(call) => answer(gateway, peer.clone(), id, Asked { call, notify: None }, noted, &mut one).await,
+            Ok(call) => {
+                let later = answer(gateway, peer.clone(), id, Asked { call, notify: None }, noted, &mut one).await;
+                assert!(later.is_none(), "BUG: a batch's calls are waited for");
+            }
             Err(malformed) => malformed.answer(&mut one),
         }
         answers.push(one);
@@ -133,7 +154,15 @@ struct Asked {
     notify: Option<String>,
 }
 
-async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, asked: Asked, noted: &mut Noted, out: &mut Vec<u8>) {
+/// Writes a call's answer, unless it comes later.
+async fn answer(
+    gateway: &Gateway,
+    peer: Peer,
+    id: Arc<str>,
+    asked: Asked,
+    noted: &mut Noted,
+    out: &mut Vec<u8>,
+) -> Option<Later> {
     let wire::Call { method, params, reply } = asked.call;
     let background = method.starts_with("Async.");
     let request = dispatch::Request { method, params, peer, id };
@@ -141,10 +170,65 @@ async fn answer(gateway: &Gateway, peer: Peer, id: Arc<str>, asked: Asked, noted
         Some(subscription) => Box::pin(gateway.serve_notified(request, &subscription, noted)).await,
         None => gateway.serve(request, noted).await,
     };
+    if let Ok(Answer::Later(waits)) = served {
+        return Some(Later { gateway: gateway.clone(), waits, reply });
+    }
     gateway.counts.answered(served.is_ok());
     noted.busy |= served.as_ref().is_err_and(is_busy);
     out.reserve(ANSWER_USUAL);
     write(&reply, served, out);
+    None
+}
+
+/// A call that waits, and how it is answered then.
+pub struct Later {
+    gateway: Gateway,
+    waits: Arc<EventFrom>,
+    reply: Reply,
+}
+
+/// What one look without waiting says.
+pub enum Glance {
+    Answer(Response<Vec<u8>>),
+    Nothing,
+    /// It takes more than a look.
+    Unclear,
+}
+
+impl Later {
+    /// The answer, waited for.
+    pub async fn answer(&self) -> Response<Vec<u8>> {
+        let served = self.waits.answer().await;
+        self.respond(served)
+    }
+
+    /// The answer, if it is there.
+    pub fn at_once(&self) -> Glance {
+        match self.waits.at_once() {
+            Ok(Some(served)) => Glance::Answer(self.respond(served)),
+            Ok(None) => Glance::Nothing,
+            Err(Unclear) => Glance::Unclear,
+        }
+    }
+
+    fn respond(&self, served: Result<Answer, ApiError>) -> Response<Vec<u8>> {
+        if self.waits.gives_back() {
+            self.gateway.counts.answered(served.is_ok());
+        }
+        let mut out = Vec::with_capacity(ANSWER_USUAL);
+        write(&self.reply, served, &mut out);
+        enveloped(self.reply.format(), out, Noted::default())
+    }
+
+    /// Who is asked before the call's own task is woken.
+    pub fn ask_first(&self, who: Weak<dyn AtOnce>) {
+        self.waits.ask_first(who);
+    }
+
+    /// Nobody waits any more.
+    pub fn gives_back(&self) {
+        self.waits.gives_back();
+    }
 }
 
 fn write(reply: &Reply, served: Result<Answer, ApiError>, out: &mut Vec<u8>) {
@@ -183,8 +267,21 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     id.filter(|id| id.len() <= REQUEST_ID_MAX).map(Arc::from).unwrap_or_default()
 }
 
+/// The answer of a call. Browser clients come from anywhere; they bring their session in the call, never a cookie.
+fn enveloped(format: Format, out: Vec<u8>, noted: Noted) -> Response<Vec<u8>> {
+    let mut response = headed(format.content_type(), out, noted);
+    if format == Format::Json {
+        allow_any_origin(&mut response);
+    }
+    response
+}
+
 pub(super) fn respond(content_type: &'static str, out: Vec<u8>, noted: Noted) -> Response<Body> {
-    let mut response = Response::new(Body::from(out));
+    headed(content_type, out, noted).map(Body::from)
+}
+
+fn headed(content_type: &'static str, out: Vec<u8>, noted: Noted) -> Response<Vec<u8>> {
+    let mut response = Response::new(out);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(position) = noted.position {
         response.headers_mut().insert(POSITION, HeaderValue::from(position));
@@ -203,8 +300,7 @@ fn refuse(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// Browser clients come from anywhere; they bring their session in the call, never a cookie.
-fn allow_any_origin(response: &mut Response<Body>) {
+fn allow_any_origin<B>(response: &mut Response<B>) {
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 }
 

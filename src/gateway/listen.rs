@@ -8,21 +8,23 @@
 //! ```
 
 use super::gone::Served;
+use super::http::{Later, Parks};
 use super::identity::Identity;
-use super::{Gateway, Peer, access};
+use super::parked::{Parked, Wire};
+use super::{Gateway, Peer, access, parked};
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -33,7 +35,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 /// How long a request's head may take to arrive, also while a connection is idle.
-const HEAD_WAIT: Duration = Duration::from_secs(300);
+pub const HEAD_WAIT: Duration = Duration::from_secs(300);
 /// How long what is being answered may take once its connection is to end.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(5);
 /// How long until an address that somebody else has taken is tried again.
@@ -251,46 +253,88 @@ impl Bound {
 }
 
 impl Connections {
-    /// Serves one peer until it hangs up.
+    /// Serves one peer until it hangs up: HTTP, and what waits meanwhile without it.
     pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer) {
-        let (router, gateway, tasks) = (self.router, self.gateway, self.tasks);
+        let mut wire = Wire::new(stream);
+        while let Some((later, parked)) = self.speak(wire, &peer).await {
+            match parked::wait(parked, later, &self.stop).await {
+                Some(asked_again) => wire = asked_again,
+                None => return,
+            }
+        }
+    }
+
+    /// HTTP, until the connection ends or a call on it waits.
+    async fn speak<S>(&self, wire: Wire<S>, peer: &Peer) -> Option<(Arc<Later>, Wire<S>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let owes = wire.owes();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let turned_away = peer.unencrypted && gateway.wants_encryption();
             request.extensions_mut().insert(peer.clone());
-            let router = router.clone();
-            let serving = async move {
-                if turned_away {
-                    return Ok(access::unencrypted());
-                }
-                let answered = router.oneshot(request.map(Body::new)).await;
-                Ok::<_, Infallible>(answered.unwrap_or_else(|never| match never {}))
-            };
-            Served::new(serving, tasks.clone())
+            if parks(&request) && !owes.load(Ordering::Relaxed) {
+                request.extensions_mut().insert(Parks);
+            }
+            Served::new(self.answer(request, peer.unencrypted), self.tasks.clone())
         });
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WAIT)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(wire), service)
             .with_upgrades();
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => note_end(ended),
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
             () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
                 // What only waits is cut off; a change that was read in full goes on without its client.
-                match tokio::time::timeout(DRAIN_WAIT, connection).await {
-                    Ok(ended) => note_end(ended),
-                    Err(_) => tracing::debug!("a connection took too long to end"),
+                match tokio::time::timeout(DRAIN_WAIT, &mut connection).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        tracing::debug!("a connection took too long to end");
+                        return None;
+                    }
                 }
+            }
+        };
+        let error = ended.err()?;
+        match Parked::of(&error) {
+            Some(later) => {
+                let parts = connection.into_parts().expect("BUG: a call that waits is no upgrade");
+                Some((later, parts.io.into_inner().behind(&parts.read_buf)))
+            }
+            None => {
+                tracing::debug!(%error, "a connection ended early");
+                None
+            }
+        }
+    }
+
+    /// One request's answer, or the wish to wait for it.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        unencrypted: bool,
+    ) -> impl Future<Output = Result<Response<Body>, Parked>> + Send + 'static {
+        let turned_away = unencrypted && self.gateway.wants_encryption();
+        let router = self.router.clone();
+        async move {
+            if turned_away {
+                return Ok(access::unencrypted());
+            }
+            let answered = router.oneshot(request.map(Body::new)).await;
+            let mut response = answered.unwrap_or_else(|never| match never {});
+            match response.extensions_mut().remove::<Arc<Later>>() {
+                Some(later) => Err(Parked(later)),
+                None => Ok(response),
             }
         }
     }
 }
 
-fn note_end(ended: Result<(), hyper::Error>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
+/// Whether a request's connection outlives it in any case: an answer to it needs no more than its own head.
+fn parks(request: &Request<Incoming>) -> bool {
+    let stays = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    request.version() == Version::HTTP_11 && request.headers().get_all(header::CONNECTION).iter().all(stays)
 }
 
 /// Binds a Unix socket; a socket left behind by a server that is gone is replaced, a living one's is not.

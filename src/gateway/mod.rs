@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   listen ─▶ http ─▶ wire ─▶ dispatch ─┬─ a read: from one view
-//!                                       ├─ event.*, waiting: stream
+//!     └─ parked ◀─ event.from waits ────┼─ event.*, waiting: stream
 //!                                       ├─ logins: auth
 //!                                       └─ a mutation: the writer ─▶ (an operation: wait for its task)
 //! ```
@@ -29,6 +29,7 @@ pub mod local;
 pub mod management;
 pub mod metrics;
 pub mod open;
+pub mod parked;
 pub mod past;
 pub mod places;
 pub mod registered;

@@ -27,9 +27,11 @@ use alike::Alike;
 use recent::{Kept, Recent};
 use slab::Slab;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -85,8 +87,10 @@ fn fields_touched(effect: &Effect, call: &mut impl FnMut(Key)) {
 
 /// How many the writer wakes by itself.
 const FEW: usize = 16;
-/// Who is woken before others have their turn: half of what a thread of the runtime keeps for itself.
-const WOKEN_AT_ONCE: usize = 128;
+/// Who is woken before others have their turn: about a third of a millisecond, where each is answered at once.
+const WOKEN_AT_ONCE: usize = 32;
+/// Parts of crowds that are woken at a time, on however many processors.
+const PARTS_MAX: usize = 4;
 /// Batches that may wait for their crowds to be woken; beyond, everybody is.
 const BACKLOG_MAX: usize = 4096;
 
@@ -161,10 +165,18 @@ impl Waiters {
     }
 }
 
+/// Who can deal with what has happened without a turn of its own.
+pub trait AtOnce: Send + Sync {
+    /// Looks; false to be woken as everybody is.
+    fn woken(&self) -> bool;
+}
+
 /// One who waits.
 #[derive(Default)]
 struct Waiting {
     notify: Notify,
+    /// Asked before it is woken.
+    at_once: OnceLock<Weak<dyn AtOnce>>,
     /// To be woken already: what has arrived since is found by the same look. Only the publisher knows it.
     queued: AtomicBool,
 }
@@ -177,7 +189,10 @@ impl Waiting {
 
     fn wake(&self) {
         self.queued.store(false, Ordering::Relaxed);
-        self.notify.notify_one();
+        let dealt = self.at_once.get().and_then(Weak::upgrade).is_some_and(|who| who.woken());
+        if !dealt {
+            self.notify.notify_one();
+        }
     }
 }
 
@@ -221,17 +236,22 @@ impl Subscribers {
         self.0.arrived.notify_one();
     }
 
-    /// Wakes the crowds, for ever. One task runs this. Others have their turn after each part of a crowd, for what it does
-    /// is not what the next call waits for; and one that cannot keep up with the batches is told several at once.
+    /// Wakes the crowds, for ever. One task runs this; each part of a crowd is woken by one of its own, as many at a time as
+    /// there are processors, for waking may be all the work there is. Others have their turn after each part, and one who
+    /// cannot keep up with the batches is told several at once.
     pub async fn run(self) {
-        let mut waking: VecDeque<Arc<Waiting>> = VecDeque::new();
+        let at_a_time = std::thread::available_parallelism().map_or(1, NonZero::get).min(PARTS_MAX);
+        let (mut waking, mut parts) = (VecDeque::<Arc<Waiting>>::new(), JoinSet::new());
         loop {
             while self.take(&mut waking) {}
             match waking.len() {
                 0 => self.0.arrived.notified().await,
                 some => {
-                    waking.drain(..some.min(WOKEN_AT_ONCE)).for_each(|waiting| waiting.wake());
-                    tokio::task::yield_now().await;
+                    if parts.len() >= at_a_time {
+                        parts.join_next().await.transpose().expect("BUG: nobody panics when woken");
+                    }
+                    let part: Vec<_> = waking.drain(..some.min(WOKEN_AT_ONCE)).collect();
+                    parts.spawn(async move { part.iter().for_each(|waiting| waiting.wake()) });
                 }
             }
         }
@@ -314,6 +334,27 @@ impl Waiter {
     /// Waits until something happened under one of the keys since the last time, or since registering.
     pub async fn woken(&self) {
         self.waiting.notify.notified().await;
+    }
+
+    /// What is heard of it; silent when the place is given up.
+    pub fn bell(&self) -> Bell {
+        Bell(self.waiting.clone())
+    }
+}
+
+/// How one who waits is woken.
+#[derive(Clone)]
+pub struct Bell(Arc<Waiting>);
+
+impl Bell {
+    /// As [`Waiter::woken`].
+    pub async fn woken(&self) {
+        self.0.notify.notified().await;
+    }
+
+    /// From now on this one is asked first where a crowd is woken; only the first one is.
+    pub fn ask_first(&self, who: Weak<dyn AtOnce>) {
+        drop(self.0.at_once.set(who));
     }
 }
 

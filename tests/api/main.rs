@@ -12,6 +12,7 @@ mod http;
 mod local;
 mod management;
 mod objects;
+mod parked;
 mod past;
 mod push;
 mod push_tls;
