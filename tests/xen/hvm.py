@@ -29,8 +29,19 @@ def an_HVM_machine_lives(house):
     house.agrees()
     guest.says("GUEST-TICK %d" % (before + 2), since)
 
+    since = guest.said()
+    x.VM.clean_reboot(guest.ref)
+    house.agrees()
+    guest.up(since)
+
     guest.does("poweroff -f")
     house.follows(["vm/" + guest.ref], lambda: guest.state == "Halted", "the machine is Halted")
     house.converges("an HVM guest powers off")
+
+    x.VM.start(guest.ref, True, False)
+    assert guest.state == "Paused"
+    house.agrees()
+    x.VM.hard_shutdown(guest.ref)
+    house.agrees()
     guest.remove()
     house.verify()

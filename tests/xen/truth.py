@@ -51,7 +51,7 @@ def last_power_states(house):
     states = house.logged
     for row in house.log(kind="change", since=house.read_to + 1):
         house.read_to = row["position"]
-        for change in row["changes"]:
+        for change in row.get("changes", []):  # what sets what is so already changes nothing
             if change["class"] == "VM":
                 ref, fields = change["ref"], change.get("fields", {})
                 if change["op"] == "del":
