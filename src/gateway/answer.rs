@@ -1,7 +1,7 @@
 //! What a call is answered with, and how it is written: records straight from
 //! the view into the output, without a copy in between.
 
-use super::stream::EventFrom;
+use super::event_from::EventFrom;
 use crate::model::{CLASSES, ClassId};
 use crate::subscribe::delivered::Delivered;
 use crate::subscribe::events::Changed;

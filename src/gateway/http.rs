@@ -3,12 +3,11 @@
 
 use super::dispatch;
 pub(super) use super::dispatch::Noted;
+use super::later::Later;
 use super::places::{RETRY_AFTER, is_busy};
-use super::stream::{EventFrom, Unclear};
 use super::{Gateway, Peer};
 use crate::error::ApiError;
 use crate::gateway::answer::Answer;
-use crate::subscribe::AtOnce;
 use crate::value::Encode;
 use crate::wire::{self, Format, Render, Reply, jsonrpc, xmlrpc};
 use axum::Router;
@@ -18,13 +17,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, 
 use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest body of a call, in bytes.
 pub const BODY_MAX: usize = 4 * 1024 * 1024;
 /// Bytes that most answers fit in.
-const ANSWER_USUAL: usize = 4096;
+pub(super) const ANSWER_USUAL: usize = 4096;
 /// How long a body may take to arrive.
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 /// The longest id that a client may give a call, in bytes.
@@ -171,7 +170,7 @@ async fn answer(
         None => gateway.serve(request, noted).await,
     };
     if let Ok(Answer::Later(waits)) = served {
-        return Some(Later { gateway: gateway.clone(), waits, reply });
+        return Some(Later::new(gateway, waits, reply));
     }
     gateway.counts.answered(served.is_ok());
     noted.busy |= served.as_ref().is_err_and(is_busy);
@@ -180,58 +179,7 @@ async fn answer(
     None
 }
 
-/// A call that waits, and how it is answered then.
-pub struct Later {
-    gateway: Gateway,
-    waits: Arc<EventFrom>,
-    reply: Reply,
-}
-
-/// What one look without waiting says.
-pub enum Glance {
-    Answer(Response<Vec<u8>>),
-    Nothing,
-    /// It takes more than a look.
-    Unclear,
-}
-
-impl Later {
-    /// The answer, waited for.
-    pub async fn answer(&self) -> Response<Vec<u8>> {
-        let served = self.waits.answer().await;
-        self.respond(served)
-    }
-
-    /// The answer, if it is there.
-    pub fn at_once(&self) -> Glance {
-        match self.waits.at_once() {
-            Ok(Some(served)) => Glance::Answer(self.respond(served)),
-            Ok(None) => Glance::Nothing,
-            Err(Unclear) => Glance::Unclear,
-        }
-    }
-
-    fn respond(&self, served: Result<Answer, ApiError>) -> Response<Vec<u8>> {
-        if self.waits.gives_back() {
-            self.gateway.counts.answered(served.is_ok());
-        }
-        let mut out = Vec::with_capacity(ANSWER_USUAL);
-        write(&self.reply, served, &mut out);
-        enveloped(self.reply.format(), out, Noted::default())
-    }
-
-    /// Who is asked before the call's own task is woken.
-    pub fn ask_first(&self, who: Weak<dyn AtOnce>) {
-        self.waits.ask_first(who);
-    }
-
-    /// Nobody waits any more.
-    pub fn gives_back(&self) {
-        self.waits.gives_back();
-    }
-}
-
-fn write(reply: &Reply, served: Result<Answer, ApiError>, out: &mut Vec<u8>) {
+pub(super) fn write(reply: &Reply, served: Result<Answer, ApiError>, out: &mut Vec<u8>) {
     match served {
         Ok(raw @ Answer::Raw(_)) => reply.raw(out, &raw),
         Ok(answer) => reply.success(out, &answer),
@@ -268,7 +216,7 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
 }
 
 /// The answer of a call. Browser clients come from anywhere; they bring their session in the call, never a cookie.
-fn enveloped(format: Format, out: Vec<u8>, noted: Noted) -> Response<Vec<u8>> {
+pub(super) fn enveloped(format: Format, out: Vec<u8>, noted: Noted) -> Response<Vec<u8>> {
     let mut response = headed(format.content_type(), out, noted);
     if format == Format::Json {
         allow_any_origin(&mut response);

@@ -8,8 +8,9 @@
 //! ```
 
 use super::gone::Served;
-use super::http::{Later, Parks};
+use super::http::Parks;
 use super::identity::Identity;
+use super::later::Later;
 use super::parked::{Parked, Wire};
 use super::{Gateway, Peer, access, parked};
 use anyhow::Context;

@@ -12,7 +12,8 @@
 //!
 //! Must never know what is waited for.
 
-use super::http::{Glance, Later};
+use super::event_from::Glance;
+use super::later::Later;
 use super::listen::{DRAIN_WAIT, HEAD_WAIT};
 use crate::subscribe::AtOnce;
 use axum::http::{HeaderValue, Response, header};
@@ -207,7 +208,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Place<S> {
     /// Writes the answer as far as it fits; only the first one counts. What is left is the task's to do.
     fn tell(&self, at: &mut At<S>, answer: Response<Vec<u8>>) {
         let (Told::Nothing, Some(wire)) = (&at.told, &mut at.wire) else { return };
-        self.later.gives_back();
         let mut rest = whole(answer, self.stop.is_cancelled());
         // Nobody is woken by this: the task writes again what did not fit, or met an error.
         let written = poll_write_all(wire, &mut rest, &mut Context::from_waker(Waker::noop()));
@@ -258,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AtOnce for Place<S> {
         if at.told != Told::Nothing {
             return true;
         }
-        match self.later.at_once() {
+        match self.later.glance() {
             Glance::Answer(answer) => self.tell(&mut at, answer),
             Glance::Nothing => {}
             Glance::Unclear => return false,

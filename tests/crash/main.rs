@@ -1,6 +1,6 @@
 //! What was acknowledged survives `kill -9` and power cuts.
 //!
-//! Round after round on one data folder: 32 clients change things and remember what the server confirmed, the server is
+//! Round after round, fifty on one data folder: 32 clients change things and remember what the server confirmed, the server is
 //! killed at a random moment, the log is verified, the server is started again, and what it tells is compared with what
 //! the clients remember. In every second round the power fails too: what the program had not synced is lost, or torn.
 //! `XENLEDGER_CRASH_ROUNDS` says how many rounds, `XENLEDGER_SEED` repeats a run's decisions.
@@ -28,6 +28,8 @@ use crate::client::{Client, Memory};
 const CLIENTS: u64 = 32;
 /// Rounds of a plain `cargo test`; `tests/run` asks for more.
 const ROUNDS: u64 = 3;
+/// Rounds on one data folder: each verifies the whole log.
+const SPAN: u64 = 50;
 /// The kill falls between these many milliseconds after the clients began.
 const KILL_AFTER_MS: std::ops::Range<u64> = 50..2500;
 
@@ -36,12 +38,18 @@ fn acknowledged_changes_survive_kill_9_and_power_cuts() {
     let rounds = number("XENLEDGER_CRASH_ROUNDS").unwrap_or(ROUNDS);
     let seed = number("XENLEDGER_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("{rounds} rounds, XENLEDGER_SEED={seed}");
+    for first in (0..rounds).step_by(SPAN as usize) {
+        on_one_folder(first..rounds.min(first + SPAN), seed);
+    }
+}
+
+fn on_one_folder(rounds: std::ops::Range<u64>, seed: u64) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     let mut disk = Disk::new(&data).map_err(|why| left_out(&format!("power cuts: {why}"))).ok();
     let mut memory = Memory::default();
     let mut server = start(&data, &disk);
-    for round in 0..rounds {
+    for round in rounds {
         let mut random = ChaCha8Rng::seed_from_u64(seed.wrapping_add(round));
         let done = until_killed(&mut server, &mut random, round, &mut memory);
         let lost = power_fails(&mut disk, round, &mut random, &mut memory);
