@@ -257,11 +257,11 @@ impl Connections {
     /// Serves one peer until it hangs up: HTTP, and what waits meanwhile without it.
     pub async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer) {
         let mut wire = Wire::new(stream);
-        while let Some((later, parked)) = self.speak(wire, &peer).await {
-            match parked::wait(parked, later, &self.stop).await {
-                Some(asked_again) => wire = asked_again,
-                None => return,
-            }
+        while let Some(spoken) = parked::silent(wire, &self.stop).await
+            && let Some((later, parked)) = self.speak(spoken, &peer).await
+            && let Some(asked_again) = parked::wait(parked, later, &self.stop).await
+        {
+            wire = asked_again;
         }
     }
 

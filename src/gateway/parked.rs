@@ -78,6 +78,22 @@ impl<S> Wire<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Wire<S> {
+    /// Reads some of what there is; an error at the end.
+    fn poll_ahead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = [0; READ_AT_ONCE];
+        let mut read = ReadBuf::new(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+        match read.filled() {
+            [] => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            more => {
+                self.ahead.extend(more);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
@@ -87,6 +103,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let fits = wire.ahead.len().min(buffer.remaining());
         buffer.put_slice(&wire.ahead[..fits]);
         wire.ahead.drain(..fits);
+        if wire.ahead.is_empty() {
+            wire.ahead = Vec::new(); // its room too
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -132,6 +151,19 @@ impl<S> Wire<S> {
         let whole = matches!(written, Poll::Ready(Ok(count)) if *count == wanted);
         self.owes.store(!whole, Ordering::Relaxed);
     }
+}
+
+/// Waits until the client begins to speak, for as long as it may be silent; `None` when the connection is over. Who has only
+/// connected holds no buffers either.
+pub async fn silent<S: AsyncRead + Unpin>(mut wire: Wire<S>, stop: &CancellationToken) -> Option<Wire<S>> {
+    let spoken = async {
+        match wire.ahead.is_empty() {
+            true => poll_fn(|context| wire.poll_ahead(context)).await,
+            false => Ok(()),
+        }
+    };
+    let spoken = stop.run_until_cancelled(tokio::time::timeout(HEAD_WAIT, spoken)).await;
+    matches!(spoken, Some(Ok(Ok(())))).then_some(wire)
 }
 
 /// Waits until the call was answered and the client asks again, or for as long as it may be silent; `None` when the
@@ -241,13 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> At<S> {
             if wire.ahead.len() >= AHEAD_MAX {
                 return Poll::Pending;
             }
-            let mut room = [0; READ_AT_ONCE];
-            let mut read = ReadBuf::new(&mut room);
-            ready!(Pin::new(&mut wire.stream).poll_read(context, &mut read))?;
-            match read.filled() {
-                [] => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                more => wire.ahead.extend(more),
-            }
+            ready!(wire.poll_ahead(context))?;
         }
     }
 }

@@ -248,3 +248,24 @@ async fn a_listener_that_closes_cuts_off_who_only_waits() {
     connections.ended().await;
     assert_eq!(waiting(&server), 0);
 }
+
+#[tokio::test]
+async fn a_request_that_comes_in_pieces_is_one_and_who_never_speaks_is_let_go() {
+    let server = Server::start().await;
+    let (connections, stop) = connections(&server);
+    let mut silent = Client::connect(&connections, 64 << 10);
+    let mut slow = Client::connect(&connections, 64 << 10);
+    let body = json!({"jsonrpc": "2.0", "method": "session.get_this_user", "params": [server.session, server.session], "id": 1});
+    let body = body.to_string();
+    let whole = format!("POST /jsonrpc HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    for piece in whole.as_bytes().chunks(7) {
+        slow.socket.write_all(piece).await.expect("the server reads");
+        tokio::task::yield_now().await;
+    }
+    assert!(slow.answer().await.body["result"].is_string());
+    stop.cancel();
+    for client in [&mut silent, &mut slow] {
+        assert!(client.until(|_| None::<()>).await.is_none());
+    }
+    connections.ended().await;
+}
