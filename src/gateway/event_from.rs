@@ -19,6 +19,7 @@ use super::stream::wait_of;
 use crate::command::Call;
 use crate::error::{ApiError, codes};
 use crate::model::{ClassId, user};
+use crate::subscribe::alike::OBJECTS_MAX;
 use crate::subscribe::events::{self, Subscription, Token, since};
 use crate::subscribe::{AtOnce, Bell, Key, Waiter};
 use crate::value::Value;
@@ -127,13 +128,15 @@ impl EventFrom {
         Ok(found)
     }
 
-    /// One look that waits for nothing.
+    /// One look that waits for nothing. A large answer is not for it: nobody else gets the same bytes, and whoever wakes a
+    /// crowd would write them all.
     pub fn glance(&self) -> Glance<Result<Answer, ApiError>> {
         let sight = self.gateway.sight(&self.caller);
         if sight.scope != Scope::All || self.looks_back(&sight) || self.gateway.is_leaving() {
             return Glance::Unclear;
         }
         match self.gateway.still_valid(&self.caller).and_then(|()| self.found(sight, None)) {
+            Ok(Look::Answer(Answer::Batch { changed, .. })) if changed.len() > OBJECTS_MAX => Glance::Unclear,
             Ok(Look::Answer(answer)) => Glance::Answer(Ok(answer)),
             Ok(Look::Nothing) => Glance::Nothing,
             Ok(Look::Collects) => Glance::Unclear,

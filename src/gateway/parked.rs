@@ -17,6 +17,7 @@ use super::later::Later;
 use super::listen::{DRAIN_WAIT, HEAD_WAIT};
 use crate::subscribe::AtOnce;
 use axum::http::{HeaderValue, Response, header};
+use bytes::{Buf, Bytes};
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, Write};
@@ -200,7 +201,7 @@ struct At<S> {
 enum Told {
     Nothing,
     /// All of the answer but this.
-    Partly(Vec<u8>),
+    Partly(Bytes),
     Everything,
 }
 
@@ -240,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Place<S> {
     /// Writes the answer as far as it fits; only the first one counts. What is left is the task's to do.
     fn tell(&self, at: &mut At<S>, answer: Response<Vec<u8>>) {
         let (Told::Nothing, Some(wire)) = (&at.told, &mut at.wire) else { return };
-        let mut rest = whole(answer, self.stop.is_cancelled());
+        let mut rest = Bytes::from(whole(answer, self.stop.is_cancelled()));
         // Nobody is woken by this: the task writes again what did not fit, or met an error.
         let written = poll_write_all(wire, &mut rest, &mut Context::from_waker(Waker::noop()));
         at.told = if matches!(written, Poll::Ready(Ok(()))) { Told::Everything } else { Told::Partly(rest) };
@@ -294,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AtOnce for Place<S> {
 }
 
 /// Takes off what was written, until all of it has reached the peer's socket.
-fn poll_write_all<S>(wire: &mut Wire<S>, rest: &mut Vec<u8>, context: &mut Context<'_>) -> Poll<io::Result<()>>
+fn poll_write_all<S>(wire: &mut Wire<S>, rest: &mut Bytes, context: &mut Context<'_>) -> Poll<io::Result<()>>
 where
     S: AsyncWrite + Unpin,
 {
@@ -302,7 +303,7 @@ where
     while !rest.is_empty() {
         match ready!(wire.as_mut().poll_write(context, rest))? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            count => drop(rest.drain(..count)),
+            count => rest.advance(count),
         }
     }
     wire.poll_flush(context)

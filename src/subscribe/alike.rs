@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 /// Different answers at one position that are kept.
 const ANSWERS_MAX: usize = 16;
 /// The most objects in an answer that is kept.
-const OBJECTS_MAX: usize = 64;
+pub const OBJECTS_MAX: usize = 64;
 
 /// See the module.
 #[derive(Default)]

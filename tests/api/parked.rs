@@ -4,7 +4,6 @@ use super::server::Server;
 use super::sessions::settle;
 use super::subscriptions::ask;
 use serde_json::{Value as Json, json};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
 use xenledger::auth::Peer;
@@ -12,9 +11,6 @@ use xenledger::gateway::listen::Connections;
 
 /// More than the writer wakes by itself.
 const CROWD: usize = 40;
-
-/// From then on changes are told at once; before, a while after. Both have to be right.
-const COLLECTED: Duration = Duration::from_millis(60);
 
 /// One client's connection.
 struct Client {
@@ -46,10 +42,10 @@ impl Client {
         self.ask_with("", method, params).await;
     }
 
-    /// Asks for what becomes of networks from now on.
+    /// Asks for what becomes of tasks from now on: they are told without being collected for a while.
     async fn wait(&mut self, server: &Server) {
-        let token = ask(server, "event.from", &[json!(["network"]), json!(""), json!(0.0)]).await["token"].clone();
-        self.ask("event.from", json!([server.session, ["network"], token, 3600.0])).await;
+        let token = ask(server, "event.from", &[json!(["task"]), json!(""), json!(0.0)]).await["token"].clone();
+        self.ask("event.from", json!([server.session, ["task"], token, 3600.0])).await;
         settle().await;
     }
 
@@ -88,8 +84,18 @@ fn connections(server: &Server) -> (Connections, CancellationToken) {
     (Connections::new(server.gateway.clone(), stop.clone()), stop)
 }
 
-async fn network(server: &Server, name: &str) {
-    ask(server, "network.create", &[json!({"name_label": name})]).await;
+/// A task of that name.
+async fn happens(server: &Server, name: &str) {
+    ask(server, "task.create", &[json!(name), json!("")]).await;
+}
+
+/// So many that wait, each with room for so many bytes.
+async fn crowd(server: &Server, connections: &Connections, fits: usize) -> Vec<Client> {
+    let mut crowd: Vec<Client> = (0..CROWD).map(|_| Client::connect(connections, fits)).collect();
+    for client in &mut crowd {
+        client.wait(server).await;
+    }
+    crowd
 }
 
 fn waiting(server: &Server) -> usize {
@@ -106,8 +112,7 @@ async fn a_crowd_is_told_and_its_connections_go_on() {
             client.wait(&server).await;
         }
         assert_eq!(waiting(&server), CROWD);
-        tokio::time::sleep(COLLECTED).await;
-        network(&server, round).await;
+        happens(&server, round).await;
         settle().await;
         assert_eq!(waiting(&server), 0, "places are given back when all are told, whether they ask again or not");
         for client in &mut crowd {
@@ -128,7 +133,7 @@ async fn an_answer_has_the_head_that_it_would_have_without_waiting() {
     client.ask("event.from", json!([server.session, ["network"], "", 0.0])).await;
     let at_once = client.answer().await.head;
     client.wait(&server).await;
-    network(&server, "lan").await;
+    happens(&server, "lan").await;
     let waited = client.answer().await.head;
     let names = |head: &str| {
         let mut names: Vec<String> =
@@ -165,17 +170,15 @@ async fn when_the_time_is_over_nothing_is_told_and_an_error_is_told_too() {
 async fn what_is_sent_ahead_is_served_behind_the_answer() {
     let server = Server::start().await;
     let (connections, _) = connections(&server);
-    let mut crowd: Vec<Client> = (0..CROWD).map(|_| Client::connect(&connections, 64 << 10)).collect();
+    let mut crowd = crowd(&server, &connections, 64 << 10).await;
     for client in &mut crowd {
-        client.wait(&server).await;
         // More than is read ahead, so that some of it stays where it is.
         for _ in 0..100 {
             client.ask("session.get_this_user", json!([server.session, server.session])).await;
         }
     }
     settle().await;
-    tokio::time::sleep(COLLECTED).await;
-    network(&server, "lan").await;
+    happens(&server, "lan").await;
     for client in &mut crowd {
         assert_eq!(client.told().await, ["lan"]);
         for _ in 0..100 {
@@ -188,13 +191,9 @@ async fn what_is_sent_ahead_is_served_behind_the_answer() {
 async fn an_answer_that_does_not_fit_is_told_in_parts() {
     let server = Server::start().await;
     let (connections, _) = connections(&server);
-    let mut crowd: Vec<Client> = (0..CROWD).map(|_| Client::connect(&connections, 1 << 10)).collect();
-    for client in &mut crowd {
-        client.wait(&server).await;
-    }
-    tokio::time::sleep(COLLECTED).await;
+    let mut crowd = crowd(&server, &connections, 1 << 10).await;
     let name = "x".repeat(20 << 10);
-    network(&server, &name).await;
+    happens(&server, &name).await;
     settle().await;
     for client in &mut crowd {
         assert_eq!(client.told().await, [name.as_str()]);
@@ -223,7 +222,7 @@ async fn a_stop_answers_who_waits_and_ends_every_connection() {
     let (connections, stop) = connections(&server);
     let (mut waits, mut told) = (Client::connect(&connections, 64 << 10), Client::connect(&connections, 64 << 10));
     told.wait(&server).await;
-    network(&server, "lan").await;
+    happens(&server, "lan").await;
     assert_eq!(told.told().await, ["lan"]);
     waits.wait(&server).await;
     server.gateway.stop.cancel();
