@@ -1,4 +1,6 @@
-"""A fully virtualised machine, with Debian's device model. It boots in about a minute on an emulated processor."""
+"""A fully virtualised machine, with Debian's device model. It boots in about a minute on an emulated processor, which was seen
+to shut one down by a triple fault while its kernel patched its own code: the case fails then, and is not begun anew.
+"""
 
 from harness import case
 from house import Guest
