@@ -4,6 +4,7 @@ It only looks. The hypervisor is asked by `xl`, the store by its own tools, the 
 """
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 # Name, number, MiB, processors, state, seconds, uuid, how it ended.
 DOMAIN = re.compile(r"^(.*?) +(\d+) +(\d+) +(\d+) +([-rbpsXdcw]{6}) +([\d.]+) +([-0-9a-f]{36}) +(\S+)")
@@ -64,16 +65,26 @@ def last_power_states(house):
 
 
 def disagreements(house):
-    """Where they differ, as sentences."""
-    behind = domains(house)
+    """Where they differ, as sentences. Both sides are asked at the same time."""
+    with ThreadPoolExecutor(1) as beside:
+        behind = beside.submit(domains, house)
+        told = what_is_told(house)
+    return differences(behind.result(), *told)
+
+
+def what_is_told(house):
+    """What the API and the log say: machines, disks, interfaces, what is pending, the log's last word on power states."""
     x = house.x
-    machines = x.VM.get_all_records().items()
-    machines = {ref: vm for ref, vm in machines if not (vm["is_a_template"] or vm["is_control_domain"])}
-    known = {vm["uuid"] for vm in machines.values()}
-    found = ["%s is still pending" % task["name_label"] for task in house.pending()]
-    found += ["nobody knows domain %(domid)d, %(name)s" % behind[uuid] for uuid in set(behind) - known]
+    pending = house.pending()
     logged = last_power_states(house)
-    vbds, vifs = x.VBD.get_all_records(), x.VIF.get_all_records()
+    return x.VM.get_all_records(), x.VBD.get_all_records(), x.VIF.get_all_records(), pending, logged
+
+
+def differences(behind, machines, vbds, vifs, pending, logged):
+    machines = {ref: vm for ref, vm in machines.items() if not (vm["is_a_template"] or vm["is_control_domain"])}
+    known = {vm["uuid"] for vm in machines.values()}
+    found = ["%s is still pending" % task["name_label"] for task in pending]
+    found += ["nobody knows domain %(domid)d, %(name)s" % behind[uuid] for uuid in set(behind) - known]
     for ref, vm in machines.items():
         wrong = list(of_machine(vm, behind.get(vm["uuid"])))
         if logged.get(ref) != vm["power_state"]:

@@ -192,10 +192,18 @@ impl Xen {
 
     /// Asks the guest to end, as often as it does not hear, and waits until it has.
     async fn ask_to_end(&self, mark: &Mark, domain: &Domain, command: &str) -> Result<(), ApiError> {
-        let number = domain.domid.to_string();
+        let (number, about) = (domain.domid.to_string(), about(command, domain.uuid));
         loop {
             // A fully virtualised guest without drivers has its power button pressed.
-            let asked = self.work(mark.task, &about(command, domain.uuid), &[command, "-F", &number], QUICK).await;
+            let args = [command, "-F", &number];
+            let asked = tokio::select! {
+                asked = self.work(mark.task, &about, &args, QUICK) => asked,
+                // One that has ended meanwhile acknowledges nothing, and `xl` would wait a minute for that.
+                () = self.ended_unasked(domain.domid) => {
+                    xl::end(&self.marks.said(mark.task)).await;
+                    return Ok(());
+                }
+            };
             match asked {
                 Ok(_) => return self.ended(domain.domid).await,
                 // It may still be on its way up; the task's deadline says how long that may take.
@@ -223,6 +231,14 @@ impl Xen {
                 told = watch.next() => drop(told.map_err(mute)?),
                 () = sleep(LOOK_EVERY) => {}
             }
+        }
+    }
+
+    /// The same, for one that is being asked: as a rule it answers before anybody looks. Who cannot look leaves it to `xl`.
+    async fn ended_unasked(&self, domid: i64) {
+        sleep(LOOK_EVERY).await;
+        if self.ended(domid).await.is_err() {
+            std::future::pending().await
         }
     }
 

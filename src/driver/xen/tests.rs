@@ -207,6 +207,17 @@ async fn a_paused_guest_is_not_asked_to_end() {
 }
 
 #[tokio::test]
+async fn who_has_ended_is_not_waited_for_to_hear_of_it() {
+    let lab = Lab::new();
+    let xen = lab.server().await;
+    act(&xen, Ref([1; 16]), &Action::Start(Box::new(lab.config()))).await.expect("started");
+    lab.put("deaf", "");
+    act(&xen, TASK, &Action::Shutdown { machine: MACHINE, how: Manner::Clean }).await.expect("shut down");
+    assert_eq!((lab.calls("shutdown"), lab.calls("destroy")), (1, 1));
+    lab.domains(0).await;
+}
+
+#[tokio::test]
 async fn no_more_machines_are_built_at_once_than_there_are_processors() {
     let lab = Lab::new();
     let xen = lab.server().await;
