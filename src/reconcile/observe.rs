@@ -2,9 +2,10 @@
 //! becomes an event. Nothing is repaired; what should follow from a machine's
 //! end begins as an operation of its own, in the same event.
 //!
-//! A look is taken after the view that it is compared with, and the command
-//! says nothing about a machine that changed in between. So an old look never
-//! undoes what an operation did.
+//! A look takes its time, and tells of some moment in it. What it says of a
+//! machine whose record changed since the look began is left out, for it may be
+//! from before that change; the command checks this once more. So an old look
+//! never undoes what an operation did.
 
 use super::report::Reporter;
 use crate::command::device::hardware::{self, Hardware};
@@ -17,7 +18,7 @@ use crate::driver::{Action, Driver, Ended, Machine, Observation, Power};
 use crate::error::ApiError;
 use crate::model::{ClassId, VM, VM_guest_metrics, VM_metrics, host, host_metrics};
 use crate::value::{Ref, Value};
-use crate::views::{Object, View};
+use crate::views::Object;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
@@ -55,7 +56,10 @@ impl Observer {
 
     /// Looks once at everything, and tells what is news.
     pub async fn round(&mut self) {
-        let before = self.reporter.ledger.view().find::<host>(self.host).map(|here| here.get(host::boot).clone());
+        let (since, before) = {
+            let view = self.reporter.ledger.view();
+            (view.position, view.find::<host>(self.host).map(|here| here.get(host::boot).clone()))
+        };
         let observation = match self.driver.observe().await {
             Ok(observation) => observation,
             Err(error) => return tracing::warn!(%error, "the hypervisor could not be observed"),
@@ -68,7 +72,7 @@ impl Observer {
         for (uuid, machine) in &observation.machines {
             // A machine that the view does not know is somebody else's.
             match view.by_uuid(ClassId::VM, &uuid.uuid_text()).and_then(|vm| view.find::<VM>(vm)) {
-                Some(vm) if is_ours(vm) => self.look_at(&view, vm, *uuid, machine).await,
+                Some(vm) if is_ours(vm) => self.look_at(since, vm, *uuid, machine).await,
                 Some(vm) if vm.get(VM::foreign) => self.look_at_foreign(*uuid, machine, vm.modified).await,
                 Some(_) => {}
                 // What was just destroyed may still be in a look from before: a stranger is there twice.
@@ -90,7 +94,7 @@ impl Observer {
             if vm.get(VM::foreign) {
                 self.tell_foreign(uuid, None).await;
             } else if is_ours(vm) {
-                self.tell(vm, view.position, GONE, Some(End::Gone)).await;
+                self.tell(vm, since, GONE, Some(End::Gone)).await;
             }
         }
         self.seen.retain(|uuid, _| observation.machines.contains_key(uuid));
@@ -151,7 +155,10 @@ impl Observer {
         }
     }
 
-    async fn look_at(&mut self, view: &View, vm: &Object, uuid: Ref, machine: &Machine) {
+    async fn look_at(&mut self, since: u64, vm: &Object, uuid: Ref, machine: &Machine) {
+        if vm.modified > since {
+            return; // the next look tells
+        }
         if self.seen.get(&uuid).is_some_and(|(seen, at)| seen == machine && *at == vm.modified) {
             return;
         }
@@ -166,21 +173,21 @@ impl Observer {
         if ended.is_some() && gone {
             return self.clear_away(uuid).await;
         }
-        self.tell(vm, view.position, seen(machine), ended).await;
+        self.tell(vm, since, seen(machine), ended).await;
         if ended.is_some() {
             // What ended is looked at again, to be cleared away.
             self.seen.remove(&uuid);
         }
     }
 
-    /// Sends what was seen of a machine, unless it says nothing new.
-    async fn tell(&self, vm: &Object, position: u64, observed: Observed, end: Option<End>) {
+    /// Sends what was seen of a machine by a look that began at that position, unless it says nothing new.
+    async fn tell(&self, vm: &Object, since: u64, observed: Observed, end: Option<End>) {
         let (vm, on) = (vm.reference, self.host);
         let again = observed.clone();
-        if !self.reporter.is_news("host.observed", observe(vm, on, position, again, end)) {
+        if !self.reporter.is_news("host.observed", observe(vm, on, since, again, end)) {
             return;
         }
-        let told = self.reporter.tell("host.observed", 0, observe(vm, on, position, observed, end)).await;
+        let told = self.reporter.tell("host.observed", 0, observe(vm, on, since, observed, end)).await;
         if let Err(error) = told {
             tracing::warn!(machine = %vm, %error, "an observation could not be written");
         }
@@ -252,9 +259,9 @@ fn seen(machine: &Machine) -> Observed {
 }
 
 /// What was seen, if the machine is still as it was at that position.
-fn observe(vm: Ref, on: Ref, position: u64, seen: Observed, end: Option<End>) -> Own {
+fn observe(vm: Ref, on: Ref, since: u64, seen: Observed, end: Option<End>) -> Own {
     Box::new(move |draft| {
-        if draft.find::<VM>(vm)?.modified > position {
+        if draft.find::<VM>(vm)?.modified > since {
             return Ok(Value::Void);
         }
         observed::observe(draft, vm, on, &seen)?;

@@ -16,7 +16,7 @@ use xenledger::error::ApiError;
 use xenledger::event::Kind;
 use xenledger::log::memory::MemoryLog;
 use xenledger::log::writer::{Accepted, Ledger, Published, Writer};
-use xenledger::log::{Port, Sealed};
+use xenledger::log::{Port, Row, Sealed};
 use xenledger::model::{ClassId, MODEL, VBD, VDI, VM, host, pool, task};
 use xenledger::reconcile::{Reconciler, timers};
 use xenledger::subscribe::Subscribers;
@@ -33,6 +33,7 @@ pub struct House {
     pub world: World,
     log: MemoryLog,
     folder: TempDir,
+    options: Options,
     running: Option<Running>,
 }
 
@@ -45,7 +46,13 @@ struct Running {
 impl House {
     /// A server with a new pool, started.
     pub async fn new(seed: u64) -> House {
+        House::with(Options::default(), seed).await
+    }
+
+    /// The same, with another fate of its hypervisor.
+    pub async fn with(options: Options, seed: u64) -> House {
         let mut house = House::unreconciled(seed).await;
+        house.options = options;
         house.kill().await;
         house.start(true).await;
         house
@@ -55,7 +62,8 @@ impl House {
     pub async fn unreconciled(seed: u64) -> House {
         let world = World::simulated(1_700_000_000_000_000, seed);
         let folder = tempfile::tempdir().expect("a folder");
-        let mut house = House { world, log: MemoryLog::new(), folder, running: None };
+        let (log, options) = (MemoryLog::new(), Options::default());
+        let mut house = House { world, log, folder, options, running: None };
         house.start(false).await;
         let mut nonce = [0; 16];
         house.world.fill(&mut nonce);
@@ -74,7 +82,7 @@ impl House {
         let told = subscribers.clone();
         let publish = Box::new(move |batch: Arc<Published>| told.publish(batch));
         let (writer, ledger) = Writer::new(port, term, view, self.world.clone(), publish);
-        let sim = Sim::open(self.folder.path(), self.world.clone(), Options::default()).expect("the journal opens");
+        let sim = Sim::open(self.folder.path(), self.world.clone(), self.options.clone()).expect("the journal opens");
         let sim = Arc::new(sim);
         let mut parts = vec![tokio::spawn(writer.run()), tokio::spawn(subscribers.clone().run())];
         if reconciled {
@@ -107,6 +115,12 @@ impl House {
             view.hash = row.hash;
         }
         view
+    }
+
+    /// The changes that the log has by that message.
+    pub async fn told(&self, message: &str) -> Vec<Row> {
+        let rows = self.log.another().read(0, usize::MAX).await.expect("readable");
+        rows.into_iter().filter(|row| &*row.message == message).collect()
     }
 
     fn now(&self) -> &Running {

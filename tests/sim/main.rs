@@ -9,7 +9,7 @@ mod sequences;
 
 use house::{GIB, House, is_pending, nothing_pending};
 use xenledger::command::draft::Fields;
-use xenledger::driver::sim::Interference;
+use xenledger::driver::sim::{Interference, Options};
 use xenledger::driver::{Driver, Trace};
 use xenledger::model::{SR, VDI, VM, VM_guest_metrics, crashdump, host, network, task};
 use xenledger::reconcile::plan::{Plan, plan};
@@ -239,6 +239,23 @@ async fn what_happens_behind_our_back_is_seen_and_not_repaired() {
         house.pass(10_000).await;
         assert_eq!(house.power(vm), becomes, "{how:?}");
         house.assert_converged("interference").await;
+    }
+}
+
+#[tokio::test]
+async fn an_old_look_never_undoes_what_an_operation_did() {
+    let house = House::with(Options { look: 0.7, ..Options::default() }, 3).await;
+    let vm = running(&house, "restart").await;
+    for turn in 0..12 {
+        for message in ["VM.pause", "VM.unpause"] {
+            house.done(message, vec![vm.into()]).await;
+            house.pass(50 * turn).await;
+        }
+    }
+    house.pass(10_000).await;
+    assert_eq!(house.power(vm), "Running");
+    for row in house.told("host.observed").await {
+        assert!(!row.payload.contains("power_state"), "it was seen otherwise: {}", row.payload);
     }
 }
 

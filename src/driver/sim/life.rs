@@ -35,13 +35,15 @@ pub struct Options {
     pub crash_rate: f64,
     /// How likely an action is refused.
     pub refuse_rate: f64,
+    /// Seconds that a look takes: what it tells is from before them.
+    pub look: f64,
     /// The boot of the machine that the simulation runs on: with another one, the domains are gone.
     pub under: String,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { speed: 1.0, seed: 0, crash_rate: 0.0, refuse_rate: 0.0, under: String::new() }
+        Options { speed: 1.0, seed: 0, crash_rate: 0.0, refuse_rate: 0.0, look: 0.0, under: String::new() }
     }
 }
 

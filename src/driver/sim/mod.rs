@@ -249,7 +249,13 @@ impl Sim {
 
 impl Driver for Sim {
     fn observe(&self) -> Work<'_, Observation> {
-        Box::pin(async { self.look() })
+        Box::pin(async {
+            let seen = self.look();
+            if self.options.look > 0.0 {
+                self.world.sleep(self.options.span(self.options.look)).await;
+            }
+            seen
+        })
     }
 
     fn act<'a>(&'a self, mark: Ref, action: &'a Action, progress: &'a Progress) -> Work<'a, Facts> {
