@@ -159,24 +159,24 @@ impl Observer {
         if vm.modified > since {
             return; // the next look tells
         }
+        if matches!(machine.power, Power::Ended(_)) {
+            return self.look_at_ended(since, vm, uuid, machine).await;
+        }
         if self.seen.get(&uuid).is_some_and(|(seen, at)| seen == machine && *at == vm.modified) {
             return;
         }
         self.seen.insert(uuid, (machine.clone(), vm.modified));
-        let ended = match machine.power {
-            Power::Ended(Ended::PowerOff) => Some(End::Shutdown),
-            Power::Ended(Ended::Reboot) => Some(End::Reboot),
-            Power::Ended(Ended::Crash) => Some(End::Crash),
-            Power::Running | Power::Paused => None,
-        };
-        let gone = matches!(vm.get(VM::power_state), "Halted" | "Suspended");
-        if ended.is_some() && gone {
-            return self.clear_away(uuid).await;
+        self.tell(vm, since, seen(machine), None).await;
+    }
+
+    /// What ended is told of, and cleared away once the view knows, unless something follows on it that does so.
+    async fn look_at_ended(&self, since: u64, vm: &Object, uuid: Ref, machine: &Machine) {
+        if !is_over(vm) {
+            self.tell(vm, since, GONE, end(machine.power)).await;
         }
-        self.tell(vm, since, seen(machine), ended).await;
-        if ended.is_some() {
-            // What ended is looked at again, to be cleared away.
-            self.seen.remove(&uuid);
+        let view = self.reporter.ledger.view();
+        if view.find::<VM>(vm.reference).is_some_and(|vm| is_ours(vm) && is_over(vm)) {
+            self.clear_away(uuid).await;
         }
     }
 
@@ -241,6 +241,21 @@ fn is_ours(vm: &Object) -> bool {
         && !vm.get(VM::is_a_template)
         && !vm.get(VM::foreign)
         && vm.get(VM::current_operations).is_empty()
+}
+
+/// Nothing of it is left on the host, as far as the view knows.
+fn is_over(vm: &Object) -> bool {
+    matches!(vm.get(VM::power_state), "Halted" | "Suspended")
+}
+
+/// How a machine ended by itself.
+fn end(power: Power) -> Option<End> {
+    match power {
+        Power::Ended(Ended::PowerOff) => Some(End::Shutdown),
+        Power::Ended(Ended::Reboot) => Some(End::Reboot),
+        Power::Ended(Ended::Crash) => Some(End::Crash),
+        Power::Running | Power::Paused => None,
+    }
 }
 
 fn seen(machine: &Machine) -> Observed {
