@@ -32,6 +32,24 @@ CONVERGE_SECONDS_MAX = 300
 # to boot and is not looked at is left out: a second processor that is taken away again, its ciphers' tests.
 KERNEL_ARGUMENTS = "console=hvc0 loglevel=1 nokaslr mitigations=off tsc_early_khz=2600000 maxcpus=1 cryptomgr.notests"
 
+# Reads on where a file goes on until a line matches. It starts no other process: each takes time from the processors that
+# the guest needs, and tail looks once a second.
+FOLLOWS = r"""
+exec 4<> <(:)
+pause() { [ $SECONDS -lt $seconds_max ] || exit 1; read -r -t 0.1 -u 4; }
+until [ -e $file ]; do pause; done
+exec 3<$file
+LC_ALL=C read -r -N $since -u 3 skipped
+while :; do
+    while IFS= read -r -u 3 line; do
+        line=$begun$line; begun=
+        [[ $line =~ $pattern ]] && { echo "$line"; exit; }
+    done
+    begun+=$line
+    pause
+done
+"""
+
 
 def say(text):
     print("  " + text)
@@ -382,9 +400,8 @@ class Guest:
 
     def says(self, pattern, since=0, seconds_max=ANSWER_SECONDS_MAX):
         """Waits until it says something; the first line that matches."""
-        # One process that follows the file: each that is started takes time from the processors that the guest needs.
-        script = "exec 3< <(exec tail -F -c +%d %s 2>/dev/null); tail=$!;" % (since + 1, self.console)
-        script += "timeout %d grep -a -m1 -E '%s' <&3; found=$?; kill $tail; exit $found" % (seconds_max, pattern)
+        values = (self.console, since, seconds_max, pattern)
+        script = "file=%s; since=%d; seconds_max=%d; pattern='%s'\n" % values + FOLLOWS
         line = self.house.run(script, seconds_max + 60).strip()
         say("%s: %s" % (self.name, line))
         return line

@@ -76,11 +76,6 @@ def whole_life(house, kind):
     x.VM.clean_shutdown(guest.ref)
     assert guest.state == "Halted"
     house.agrees()
-    x.VM.start(guest.ref, True, False)
-    assert guest.state == "Paused"
-    house.agrees()
-    x.VM.hard_shutdown(guest.ref)
-    house.agrees()
     guest.remove()
 
 
@@ -92,6 +87,22 @@ def a_PV_machine_lives(house):
 @case
 def a_PVH_machine_lives(house):
     whole_life(house, "pvh")
+
+
+@case
+def a_machine_starts_paused(house):
+    x = house.x
+    for kind in ("pv", "pvh"):
+        guest = Guest(house, kind, devices=False)
+        x.VM.start(guest.ref, True, False)
+        assert guest.state == "Paused"
+        house.agrees()
+        assert guest.said() == 0, "it ran"
+        x.VM.unpause(guest.ref)
+        house.agrees()
+        x.VM.hard_shutdown(guest.ref)
+        house.agrees()
+        guest.remove()
 
 
 @case
