@@ -81,6 +81,7 @@ def what_is_told(house):
 
 
 def differences(behind, machines, vbds, vifs, pending, logged):
+    """Where what is behind and what is told differ, as sentences."""
     machines = {ref: vm for ref, vm in machines.items() if not (vm["is_a_template"] or vm["is_control_domain"])}
     known = {vm["uuid"] for vm in machines.values()}
     found = ["%s is still pending" % task["name_label"] for task in pending]
