@@ -9,6 +9,10 @@
 //!   TASK.cfg    the machine's configuration, while it is built
 //! ```
 //!
+//! What outlives the host is on the disk before anything is done. A machine
+//! that is being built does not, and its mark is not waited for: a server that
+//! was killed left it whole, a host that went down may leave it empty.
+//!
 //! Must never look at the hypervisor.
 
 use crate::driver::Facts;
@@ -109,6 +113,7 @@ impl Marks {
     /// The mark of that task, if it was ever written.
     pub fn get(&self, task: Ref) -> Result<Option<Mark>, ApiError> {
         match std::fs::read(self.path(task, "mark")) {
+            Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(None), // the host went down, and with it what it was about
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unwritten(&error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unwritten(&error)),
@@ -117,7 +122,7 @@ impl Marks {
 
     pub fn put(&self, mark: &Mark) -> Result<(), ApiError> {
         let bytes = serde_json::to_vec(mark).map_err(|error| unwritten(&error))?;
-        write_whole(&self.path(mark.task, "mark"), &bytes).map_err(|error| unwritten(&error))?;
+        write_whole(&self.path(mark.task, "mark"), &bytes, !mark.builds).map_err(|error| unwritten(&error))?;
         if self.written.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.sweep();
         }
@@ -127,7 +132,7 @@ impl Marks {
     /// Writes the configuration that the action builds a machine from.
     pub fn put_config(&self, task: Ref, text: &str) -> Result<PathBuf, ApiError> {
         let path = self.path(task, "cfg");
-        write_whole(&path, text.as_bytes()).map_err(|error| unwritten(&error))?;
+        write_whole(&path, text.as_bytes(), false).map_err(|error| unwritten(&error))?;
         Ok(path)
     }
 
@@ -150,12 +155,15 @@ impl Marks {
     }
 }
 
-/// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file so that it is there whole or not at all, whenever this process ends; also if the host goes down, if it
+/// is `settled`.
+fn write_whole(path: &Path, bytes: &[u8], settled: bool) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = std::fs::File::create(&beside)?;
     file.write_all(bytes)?;
-    file.sync_data()?;
+    if settled {
+        file.sync_data()?;
+    }
     std::fs::rename(&beside, path)
 }
 
@@ -202,5 +210,15 @@ mod tests {
         let marks = Marks::open(folder.path().to_path_buf()).expect("opened");
         std::fs::write(marks.path(Ref([7; 16]), "mark"), b"{").expect("written");
         assert_eq!(marks.get(Ref([7; 16])).expect_err("refused").code, "INTERNAL_ERROR");
+    }
+
+    #[test]
+    fn a_mark_that_went_down_with_its_host_says_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let marks = Marks::open(folder.path().to_path_buf()).expect("opened");
+        for left in [&[][..], &[0; 300]] {
+            std::fs::write(marks.path(Ref([7; 16]), "mark"), left).expect("written");
+            assert_eq!(marks.get(Ref([7; 16])).expect("read"), None);
+        }
     }
 }

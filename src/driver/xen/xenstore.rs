@@ -14,7 +14,7 @@
 use std::io::{self, Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -44,7 +44,7 @@ const DIRECTORY_PART: u32 = 20;
 /// The way to the daemon.
 pub struct Xenstore {
     socket: PathBuf,
-    idle: Mutex<Option<UnixStream>>,
+    idle: Mutex<Option<BufReader<UnixStream>>>,
 }
 
 impl Xenstore {
@@ -118,13 +118,15 @@ impl Xenstore {
         // Taken out, so that a caller who gives up half-way leaves no half-read connection behind.
         let mut stream = match idle.take() {
             Some(stream) => stream,
-            None => timeout(PATIENCE, UnixStream::connect(&self.socket)).await??,
+            None => BufReader::new(timeout(PATIENCE, UnixStream::connect(&self.socket)).await??),
         };
         let mut answers = Vec::with_capacity(requests.len());
         for some in requests.chunks(AT_ONCE) {
+            let mut messages = Vec::new();
             for (number, (kind, payload)) in some.iter().enumerate() {
-                send(&mut stream, *kind, number as u32, payload).await?;
+                put(&mut messages, *kind, number as u32, payload)?;
             }
+            timeout(PATIENCE, stream.write_all(&messages)).await??;
             for number in 0..some.len() {
                 let (kind, request, payload) = timeout(PATIENCE, receive(&mut stream)).await??;
                 if request != number as u32 {
@@ -149,11 +151,13 @@ impl Watch {
     /// Tells once at once, and then of every change at or below one of the paths.
     pub async fn open(socket: &Path, paths: &[&str]) -> io::Result<Watch> {
         let mut stream = timeout(PATIENCE, UnixStream::connect(socket)).await??;
+        let mut messages = Vec::new();
         for (number, path) in paths.iter().enumerate() {
             let mut payload = ended(path);
             payload.extend(ended(path));
-            send(&mut stream, WATCH, number as u32, &payload).await?;
+            put(&mut messages, WATCH, number as u32, &payload)?;
         }
+        timeout(PATIENCE, stream.write_all(&messages)).await??;
         Ok(Watch { stream, read: Vec::new() })
     }
 
@@ -187,19 +191,19 @@ impl Watch {
     }
 }
 
-async fn send(stream: &mut UnixStream, kind: u32, request: u32, payload: &[u8]) -> io::Result<()> {
+/// Puts a message behind those that are sent with it.
+fn put(messages: &mut Vec<u8>, kind: u32, request: u32, payload: &[u8]) -> io::Result<()> {
     if payload.len() > PAYLOAD_MAX {
         return Err(Error::new(ErrorKind::InvalidInput, "more than xenstore takes in one message"));
     }
-    let mut bytes = Vec::with_capacity(HEADER + payload.len());
     for word in [kind, request, 0, payload.len() as u32] {
-        bytes.extend_from_slice(&word.to_le_bytes());
+        messages.extend_from_slice(&word.to_le_bytes());
     }
-    bytes.extend_from_slice(payload);
-    timeout(PATIENCE, stream.write_all(&bytes)).await?
+    messages.extend_from_slice(payload);
+    Ok(())
 }
 
-async fn receive(stream: &mut UnixStream) -> io::Result<(u32, u32, Vec<u8>)> {
+async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(u32, u32, Vec<u8>)> {
     let mut head = [0u32; 4];
     for word in &mut head {
         *word = stream.read_u32_le().await?;
@@ -270,10 +274,14 @@ pub mod tests {
                 tokio::spawn(async move {
                     while let Ok((kind, request, payload)) = receive(&mut stream).await {
                         let (kind, payload) = answer(kind, split(&payload));
+                        let mut messages = Vec::new();
                         if kind == WATCH {
-                            send(&mut stream, kind, request, b"OK\0").await.expect("sent");
-                            send(&mut stream, WATCH_EVENT, 0, &payload).await.expect("sent");
-                        } else if send(&mut stream, kind, request, &payload).await.is_err() {
+                            put(&mut messages, kind, request, b"OK\0").expect("short");
+                            put(&mut messages, WATCH_EVENT, 0, &payload).expect("short");
+                        } else {
+                            put(&mut messages, kind, request, &payload).expect("short");
+                        }
+                        if stream.write_all(&messages).await.is_err() {
                             return;
                         }
                     }
