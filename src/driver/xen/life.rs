@@ -60,11 +60,13 @@ impl Xen {
             return Ok(Facts { domid: mark.before, ..Facts::default() });
         }
         let held = config.paused || !config.store.is_empty();
-        let file = self.configured(mark, config)?;
-        let mut args = vec!["create", "-q", "-e"];
-        args.extend(held.then_some("-p"));
-        args.push(&file);
-        self.build(mark, config, "create", &args, BUILD_WAIT).await?;
+        if !self.let_go(mark) {
+            let file = self.configured(mark, config)?;
+            let mut args = vec!["create", "-q", "-e"];
+            args.extend(held.then_some("-p"));
+            args.push(&file);
+            self.build(mark, config, "create", &args, BUILD_WAIT).await?;
+        }
         self.finish(mark, config, held).await
     }
 
@@ -78,11 +80,13 @@ impl Xen {
             return Err(codes::SUSPEND_IMAGE_NOT_ACCESSIBLE(image.disk.uuid_text()));
         }
         let held = config.paused || !config.store.is_empty();
-        let (file, saved) = (self.configured(mark, config)?, path.display().to_string());
-        let mut args = vec!["restore", "-e"];
-        args.extend(held.then_some("-p"));
-        args.extend([&*file, &*saved]);
-        self.build(mark, config, "restore", &args, IMAGE_WAIT).await?;
+        if !self.let_go(mark) {
+            let (file, saved) = (self.configured(mark, config)?, path.display().to_string());
+            let mut args = vec!["restore", "-e"];
+            args.extend(held.then_some("-p"));
+            args.extend([&*file, &*saved]);
+            self.build(mark, config, "restore", &args, IMAGE_WAIT).await?;
+        }
         let facts = self.finish(mark, config, held).await?;
         disks::unmake(&[path]);
         Ok(facts)
@@ -121,6 +125,11 @@ impl Xen {
         }
     }
 
+    /// Whether an earlier server had built the machine: letting it run is the last thing that is done.
+    fn let_go(&self, mark: &Mark) -> bool {
+        xl::is(&self.marks.said(mark.task), "unpause")
+    }
+
     /// What is left to do once the domain is built: what its guest finds in its store, and letting it run.
     async fn finish(&self, mark: &Mark, config: &Config, held: bool) -> Result<Facts, ApiError> {
         let gone = || codes::DOMAIN_BUILDER_ERROR("create", 0, "the domain went away");
@@ -130,7 +139,7 @@ impl Xen {
         }
         if held && !config.paused {
             let number = domid.to_string();
-            self.work(mark.task, &about("unpause", config.machine), &["unpause", &number], QUICK).await?;
+            self.work_once(mark.task, &about("unpause", config.machine), &["unpause", &number], QUICK).await?;
         }
         Ok(Facts { domid: Some(domid), ..Facts::default() })
     }

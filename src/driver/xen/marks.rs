@@ -4,14 +4,14 @@
 //! names too.
 //!
 //! ```text
-//!   TASK.mark   what is being done, and what it reached once it is done
+//!   TASK.mark   what is being done, and what it reached once it is done: a line each, of which the last counts
 //!   TASK.said   what the last command of it said (see `xl`)
 //!   TASK.cfg    the machine's configuration, while it is built
 //! ```
 //!
-//! What outlives the host is on the disk before anything is done. A machine
-//! that is being built does not, and its mark is not waited for: a server that
-//! was killed left it whole, a host that went down may leave it empty.
+//! A line that is not whole was not written yet, so that nothing of what it
+//! says was begun. What outlives the host is on the disk before it is; what
+//! goes with it, a machine that is built, does not wait for the disk.
 //!
 //! Must never look at the hypervisor.
 
@@ -19,8 +19,8 @@ use crate::driver::Facts;
 use crate::error::{ApiError, codes};
 use crate::value::Ref;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -112,27 +112,43 @@ impl Marks {
 
     /// The mark of that task, if it was ever written.
     pub fn get(&self, task: Ref) -> Result<Option<Mark>, ApiError> {
-        match std::fs::read(self.path(task, "mark")) {
-            Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(None), // the host went down, and with it what it was about
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unwritten(&error)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unwritten(&error)),
-        }
+        let bytes = match std::fs::read(self.path(task, "mark")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| unwritten(&error))?,
+        };
+        let last = bytes.split_inclusive(|byte| *byte == b'\n').rfind(|line| line.ends_with(b"\n"));
+        last.map(serde_json::from_slice).transpose().map_err(|error| unwritten(&error))
     }
 
     pub fn put(&self, mark: &Mark) -> Result<(), ApiError> {
-        let bytes = serde_json::to_vec(mark).map_err(|error| unwritten(&error))?;
-        write_whole(&self.path(mark.task, "mark"), &bytes, !mark.builds).map_err(|error| unwritten(&error))?;
+        self.append(mark).map_err(|error| unwritten(&error))?;
         if self.written.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.sweep();
         }
         Ok(())
     }
 
-    /// Writes the configuration that the action builds a machine from.
+    fn append(&self, mark: &Mark) -> io::Result<()> {
+        let mut line = serde_json::to_vec(mark)?;
+        line.push(b'\n');
+        let path = self.path(mark.task, "mark");
+        let mut file = std::fs::File::options().create(true).read(true).append(true).open(path)?;
+        let mut before = Vec::new();
+        file.read_to_end(&mut before)?;
+        let whole = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole < before.len() {
+            file.set_len(whole as u64)?;
+        }
+        file.write_all(&line)?;
+        if mark.builds { Ok(()) } else { file.sync_data() }
+    }
+
+    /// Writes the configuration that the action builds a machine from: whole, for `xl` that an earlier server began may be
+    /// about to read it.
     pub fn put_config(&self, task: Ref, text: &str) -> Result<PathBuf, ApiError> {
-        let path = self.path(task, "cfg");
-        write_whole(&path, text.as_bytes(), false).map_err(|error| unwritten(&error))?;
+        let (path, beside) = (self.path(task, "cfg"), self.path(task, "new"));
+        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path));
+        written.map_err(|error| unwritten(&error))?;
         Ok(path)
     }
 
@@ -153,18 +169,6 @@ impl Marks {
             }
         }
     }
-}
-
-/// Writes a file so that it is there whole or not at all, whenever this process ends; also if the host goes down, if it
-/// is `settled`.
-fn write_whole(path: &Path, bytes: &[u8], settled: bool) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(bytes)?;
-    if settled {
-        file.sync_data()?;
-    }
-    std::fs::rename(&beside, path)
 }
 
 fn unwritten(error: &dyn std::fmt::Display) -> ApiError {
@@ -208,17 +212,34 @@ mod tests {
     fn a_mark_that_is_none_is_an_error_not_a_new_beginning() {
         let folder = tempfile::tempdir().expect("a folder");
         let marks = Marks::open(folder.path().to_path_buf()).expect("opened");
-        std::fs::write(marks.path(Ref([7; 16]), "mark"), b"{").expect("written");
+        std::fs::write(marks.path(Ref([7; 16]), "mark"), b"{\n").expect("written");
         assert_eq!(marks.get(Ref([7; 16])).expect_err("refused").code, "INTERNAL_ERROR");
     }
 
     #[test]
-    fn a_mark_that_went_down_with_its_host_says_nothing() {
+    fn a_line_that_is_not_whole_says_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let marks = Marks::open(folder.path().to_path_buf()).expect("opened");
-        for left in [&[][..], &[0; 300]] {
-            std::fs::write(marks.path(Ref([7; 16]), "mark"), left).expect("written");
-            assert_eq!(marks.get(Ref([7; 16])).expect("read"), None);
+        let mark = Mark {
+            task: Ref([7; 16]),
+            boot: "one".into(),
+            machine: None,
+            before: None,
+            builds: false,
+            makes: Vec::new(),
+            holds: true,
+            reached: None,
+        };
+        marks.put(&mark).expect("written");
+        let path = marks.path(mark.task, "mark");
+        let line = std::fs::read(&path).expect("there");
+        for left in [&[0; 300][..], b"{", &line[..line.len() - 1]] {
+            std::fs::write(&path, [&line, left].concat()).expect("written");
+            assert_eq!(marks.get(mark.task).expect("read").as_ref(), Some(&mark));
+            std::fs::write(&path, left).expect("written");
+            assert_eq!(marks.get(mark.task).expect("read"), None);
+            marks.put(&mark).expect("written over it");
+            assert_eq!(std::fs::read(&path).expect("there"), line);
         }
     }
 }

@@ -367,6 +367,23 @@ async fn a_machine_finds_its_data_before_it_runs() {
 }
 
 #[tokio::test]
+async fn a_machine_that_was_let_go_before_its_server_ended_is_not_built_again() {
+    let lab = Lab::new();
+    let store = Texts::from([("vm-data/key".into(), "value".into())]);
+    let start = Action::Start(Box::new(Config { store, ..lab.config() }));
+    let xen = lab.server().await;
+    act(&xen, TASK, &start).await.expect("started");
+    // Killed before it could note that it was done.
+    let mut mark = xen.marks.get(TASK).expect("read").expect("there");
+    mark.reached = None;
+    xen.marks.put(&mark).expect("written");
+    let xen = lab.server().await;
+    assert_eq!(xen.trace(TASK).await.expect("traced"), Trace::UnderWay);
+    assert_eq!(act(&xen, TASK, &start).await.expect("started").domid, Some(1));
+    assert_eq!((lab.calls("create"), lab.calls("unpause")), (1, 1));
+}
+
+#[tokio::test]
 async fn disks_are_made_copied_and_removed() {
     let lab = Lab::new();
     let xen = lab.server().await;
