@@ -8,9 +8,48 @@
 //! Names may hold blanks, so a line is read from its uuid. The fifth letter of
 //! the state says why a domain ended (`-rscwS`): the reason code says the same
 //! as a number.
+//!
+//! A list takes `xl` a tenth of a second, and many want one at the same time:
+//! each guest that is asked to end is looked at until it has. So one list is
+//! everybody's who asked before it began.
+//!
+//! ```text
+//!   asks ──▶ waits for the list that is being made ──▶ has the next: makes it, or whoever was before him
+//! ```
 
 use crate::driver::observation::{Ended, Power};
+use crate::error::ApiError;
 use crate::value::Ref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Mutex;
+
+/// What [`Listing::get`] gives.
+pub type Listed = Result<Vec<Domain>, ApiError>;
+
+/// The newest list, for all who asked before it began.
+#[derive(Default)]
+pub struct Listing {
+    /// Counts who asks and what begins, in the order in which they do.
+    clock: AtomicU64,
+    newest: Mutex<Option<(u64, Listed)>>,
+}
+
+impl Listing {
+    /// A list that begins after this was called: by `list`, if nobody else makes one.
+    pub async fn get(&self, list: impl Future<Output = Listed>) -> Listed {
+        let asked = self.clock.fetch_add(1, Ordering::Relaxed);
+        let mut newest = self.newest.lock().await;
+        if let Some((began, listed)) = &*newest
+            && *began > asked
+        {
+            return listed.clone();
+        }
+        let began = self.clock.fetch_add(1, Ordering::Relaxed);
+        let listed = list.await;
+        *newest = Some((began, listed.clone()));
+        listed
+    }
+}
 
 /// A domain as the hypervisor tells of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +149,35 @@ mod tests {
         ];
         assert_eq!(power, expected);
         assert!(!parse(LISTED)[6].lives(), "it is being taken away");
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_others_are_told_shares_the_next_list() {
+        let (listing, lists, gate) = (Listing::default(), AtomicU64::new(0), tokio::sync::Notify::new());
+        let list = async || {
+            lists.fetch_add(1, Ordering::Relaxed);
+            Ok(parse(LISTED))
+        };
+        let first = listing.get(async {
+            gate.notified().await;
+            list().await
+        });
+        // In this order: one makes a list, the others ask meanwhile, then it is made.
+        let others = futures_util::future::join_all((0..10).map(|_| listing.get(list())));
+        let (first, others, ()) = tokio::join!(first, others, async { gate.notify_one() });
+        assert_eq!(lists.load(Ordering::Relaxed), 2, "theirs began after they had asked");
+        assert!(others.iter().all(|other| *other == first));
+        listing.get(list()).await.expect("listed");
+        assert_eq!(lists.load(Ordering::Relaxed), 3, "who asks later is told what is so later");
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_for_his_list_holds_up_nobody() {
+        let listing = Listing::default();
+        let mut stuck = Box::pin(listing.get(std::future::pending()));
+        assert!(futures_util::poll!(&mut stuck).is_pending());
+        drop(stuck);
+        assert_eq!(listing.get(async { Ok(parse(LISTED)) }).await.expect("listed").len(), 7);
     }
 
     #[test]

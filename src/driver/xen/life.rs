@@ -274,7 +274,13 @@ impl Xen {
             Some(domid) => domid.to_string(),
             None => return Err(codes::VM_BAD_POWER_STATE(machine.uuid_text(), "running", "halted")),
         };
-        let memory = self.domain(machine).await?.map_or(0, |domain| domain.memory);
+        let domain = self.domain(machine).await?;
+        let begun = xl::is(&self.marks.said(mark.task), "save");
+        if !begun && domain.as_ref().is_some_and(|domain| domain.paused) {
+            // A guest that stands still does not hear that it shall suspend, and `xl` would wait a minute for that.
+            return Err(codes::VM_BAD_POWER_STATE(machine.uuid_text(), "running", "paused"));
+        }
+        let memory = domain.map_or(0, |domain| domain.memory);
         self.save(mark, machine, &["save", &number], &path, memory, progress).await?;
         let physical_bytes = Some(disks::settle(&path)?);
         Ok(Facts { physical_bytes, ..Facts::default() })

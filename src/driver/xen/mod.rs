@@ -52,7 +52,7 @@ use crate::command::bootstrap::HostFacts;
 use crate::error::{ApiError, codes};
 use crate::value::Ref;
 pub use disks::room;
-use domains::Domain;
+use domains::{Domain, Listed, Listing};
 use failure::About;
 use lanes::Lanes;
 use marks::{Mark, Marks, Reached};
@@ -108,6 +108,7 @@ pub struct Xen {
     options: Options,
     xl: Xl,
     lanes: Lanes,
+    listing: Listing,
     store: Xenstore,
     marks: Marks,
     boot: String,
@@ -136,8 +137,8 @@ impl Xen {
         let marks = Marks::open(options.folder.clone()).context("the folder for what is being done")?;
         let last_look = std::sync::Mutex::new(Look { ended: Instant::now(), took: Duration::ZERO });
         let (xl, store) = (Xl::new(&options.xl), Xenstore::new(&options.socket));
-        let lanes = Lanes::new(options.processors);
-        let xen = Xen { xl, lanes, store, marks, boot, options, watching: Mutex::new(None), last_look };
+        let (lanes, listing) = (Lanes::new(options.processors), Listing::default());
+        let xen = Xen { xl, lanes, listing, store, marks, boot, options, watching: Mutex::new(None), last_look };
         xen.store.list("/local/domain").await.context("xenstore does not answer")?;
         let listed = xen.xl.ask(&["list", "-v"]).await;
         listed.map_err(|failure| anyhow::anyhow!("xl list: {failure}"))?;
@@ -161,10 +162,13 @@ impl Xen {
     }
 
     /// All domains, ours and others'.
-    async fn domains(&self) -> Result<Vec<Domain>, ApiError> {
-        let listed = self.xl.ask(&["list", "-v"]).await;
-        let listed = listed.map_err(|failure| failure::of(failure, &about("list", Ref::NULL)))?;
-        Ok(domains::parse(&listed))
+    async fn domains(&self) -> Listed {
+        let list = async {
+            let listed = self.xl.ask(&["list", "-v"]).await;
+            let listed = listed.map_err(|failure| failure::of(failure, &about("list", Ref::NULL)))?;
+            Ok(domains::parse(&listed))
+        };
+        self.listing.get(list).await
     }
 
     /// The machine's domain, if it has one: the newest that is not being taken away.

@@ -195,13 +195,15 @@ async fn what_ended_is_cleared_away_and_what_lives_is_not() {
 }
 
 #[tokio::test]
-async fn a_paused_guest_is_not_asked_to_end() {
+async fn a_paused_guest_is_not_asked_to_end_nor_to_suspend() {
     let lab = Lab::new();
     let xen = lab.server().await;
     let config = Config { paused: true, ..lab.config() };
     act(&xen, Ref([1; 16]), &Action::Start(Box::new(config))).await.expect("started");
     let refused = act(&xen, TASK, &Action::Shutdown { machine: MACHINE, how: Manner::Clean }).await;
     assert_eq!(refused.expect_err("refused").code, "VM_BAD_POWER_STATE");
+    let refused = act(&xen, TASK, &Action::Suspend { machine: MACHINE, image: lab.image(7) }).await;
+    assert_eq!((refused.expect_err("refused").code, lab.calls("save")), ("VM_BAD_POWER_STATE", 0));
     act(&xen, TASK, &Action::Shutdown { machine: MACHINE, how: Manner::CleanThenHard }).await.expect("ended");
     lab.domains(0).await;
 }
