@@ -60,13 +60,11 @@ impl Xen {
             return Ok(Facts { domid: mark.before, ..Facts::default() });
         }
         let held = config.paused || !config.store.is_empty();
-        if !self.let_go(mark) {
-            let file = self.configured(mark, config)?;
-            let mut args = vec!["create", "-q", "-e"];
-            args.extend(held.then_some("-p"));
-            args.push(&file);
-            self.build(mark, config, "create", &args, BUILD_WAIT).await?;
-        }
+        let file = self.configured(mark, config)?;
+        let mut args = vec!["create", "-q", "-e"];
+        args.extend(held.then_some("-p"));
+        args.push(&file);
+        self.build(mark, config, "create", &args, BUILD_WAIT).await?;
         self.finish(mark, config, held).await
     }
 
@@ -80,13 +78,11 @@ impl Xen {
             return Err(codes::SUSPEND_IMAGE_NOT_ACCESSIBLE(image.disk.uuid_text()));
         }
         let held = config.paused || !config.store.is_empty();
-        if !self.let_go(mark) {
-            let (file, saved) = (self.configured(mark, config)?, path.display().to_string());
-            let mut args = vec!["restore", "-e"];
-            args.extend(held.then_some("-p"));
-            args.extend([&*file, &*saved]);
-            self.build(mark, config, "restore", &args, IMAGE_WAIT).await?;
-        }
+        let (file, saved) = (self.configured(mark, config)?, path.display().to_string());
+        let mut args = vec!["restore", "-e"];
+        args.extend(held.then_some("-p"));
+        args.extend([&*file, &*saved]);
+        self.build(mark, config, "restore", &args, IMAGE_WAIT).await?;
         let facts = self.finish(mark, config, held).await?;
         disks::unmake(&[path]);
         Ok(facts)
@@ -114,6 +110,9 @@ impl Xen {
         args: &[&str],
         limit: Duration,
     ) -> Result<(), ApiError> {
+        if xl::is(&self.marks.said(mark.task), "unpause") {
+            return Ok(()); // an earlier server had built it, and was letting it run
+        }
         let about = About { memory: config.memory_max, ..about(command, config.machine) };
         match self.work_once(mark.task, &about, args, limit).await {
             Ok(_) => Ok(()),
@@ -123,11 +122,6 @@ impl Xen {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Whether an earlier server had built the machine: letting it run is the last thing that is done.
-    fn let_go(&self, mark: &Mark) -> bool {
-        xl::is(&self.marks.said(mark.task), "unpause")
     }
 
     /// What is left to do once the domain is built: what its guest finds in its store, and letting it run.

@@ -9,9 +9,9 @@
 //!   TASK.cfg    the machine's configuration, while it is built
 //! ```
 //!
-//! A line that is not whole was not written yet, so that nothing of what it
-//! says was begun. What outlives the host is on the disk before it is; what
-//! goes with it, a machine that is built, does not wait for the disk.
+//! A line that is not whole counts as not written: nobody has gone on from it.
+//! What outlives the host is on the disk before anybody does; what goes with
+//! it, a machine that is built, does not wait for the disk.
 //!
 //! Must never look at the hypervisor.
 
