@@ -47,7 +47,7 @@ impl View {
         let mut references = Vec::new();
         let classes = CLASSES.iter().zip(parts.0).map(|(class, parts)| {
             collect_references(class.id, &parts.objects, &mut references);
-            Arc::new(class_view(class.id, parts))
+            class_view(class.id, parts)
         });
         let classes = classes.collect();
         View { classes, relations: Relations::of(references), ..View::default() }

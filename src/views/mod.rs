@@ -7,6 +7,7 @@
 
 mod assemble;
 pub mod check;
+mod classes;
 pub mod filter;
 pub mod fold;
 pub mod measured;
@@ -33,6 +34,7 @@ pub use undo::undo;
 use crate::log::Hash;
 use crate::model::{CLASSES, ClassId, Declared, Key, MODEL};
 use crate::value::{Micros, Read, Record, Ref, Value};
+use classes::Classes;
 use measured::Measured;
 use relations::{FieldId, HOLDING, Relations};
 use sha2::{Digest, Sha256};
@@ -92,7 +94,7 @@ pub struct View {
     pub time: Micros,
     /// The hash of the last row.
     pub hash: Hash,
-    classes: Vec<Arc<ClassView>>,
+    classes: Classes,
     relations: Relations,
     /// What is only measured: no part of the state, shared by all that came from one view.
     pub measured: Measured,
@@ -105,7 +107,7 @@ impl Default for View {
             position: 0,
             time: 0,
             hash: crate::log::hash::GENESIS,
-            classes: CLASSES.iter().map(|_| Arc::default()).collect(),
+            classes: CLASSES.iter().map(|_| ClassView::default()).collect(),
             relations: Relations::default(),
             measured: Measured::default(),
         }
@@ -114,7 +116,7 @@ impl Default for View {
 
 impl View {
     pub fn class(&self, class: ClassId) -> &ClassView {
-        &self.classes[class as usize]
+        self.classes.get(class)
     }
 
     pub fn object(&self, class: ClassId, reference: Ref) -> Option<&Arc<Object>> {
@@ -154,7 +156,7 @@ impl View {
     /// Puts an object in, in place of the one it replaces; keeps uuids, names and relations, not the order of changes.
     pub(crate) fn put(&mut self, class: ClassId, object: Arc<Object>) {
         let reference = object.reference;
-        let view = Arc::make_mut(&mut self.classes[class as usize]);
+        let view = self.classes.get_mut(class);
         let before = view.objects.insert(reference, object.clone());
         if before.is_none()
             && let Some(uuid) = uuid_of(class, &object)
@@ -170,7 +172,7 @@ impl View {
 
     /// Takes an object out.
     pub(crate) fn take(&mut self, class: ClassId, reference: Ref) -> Option<Arc<Object>> {
-        let view = Arc::make_mut(&mut self.classes[class as usize]);
+        let view = self.classes.get_mut(class);
         let object = view.objects.remove(&reference)?;
         if let Some(uuid) = uuid_of(class, &object) {
             view.uuids.remove(&uuid);
@@ -197,7 +199,7 @@ impl View {
     }
 
     pub(crate) fn class_mut(&mut self, class: ClassId) -> &mut ClassView {
-        Arc::make_mut(&mut self.classes[class as usize])
+        self.classes.get_mut(class)
     }
 
     /// How many objects there are of each class, as `event.from` tells its clients.

@@ -17,11 +17,13 @@ const COLUMNS: usize = 12;
 static SQL: LazyLock<[String; STATEMENTS]> = LazyLock::new(|| std::array::from_fn(|power| statement(1 << power)));
 
 fn statement(rows: usize) -> String {
+    const INTO: &str = "INSERT INTO event (position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash)";
+    if rows == 1 {
+        // SQLite would put it into a table of its own first, as it does with several.
+        return format!("{INTO} VALUES (?,?,?,?,?,?,?,?,?,?,?,?)");
+    }
     let values = vec!["(?,?,?,?,?,?,?,?,?,?,?,?)"; rows].join(",");
-    format!(
-        "INSERT INTO event (position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash) \
-         SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"
-    )
+    format!("{INTO} SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL")
 }
 
 pub fn fits_one_statement(rows: &[Row]) -> bool {
