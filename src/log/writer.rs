@@ -25,6 +25,7 @@ mod ledger;
 mod refusals;
 mod standing;
 mod turns;
+mod watch;
 
 pub use ledger::{Accepted, Answer, Ledger};
 pub use refusals::Refusal;
@@ -56,6 +57,9 @@ use tokio::time::Instant;
 const BATCH_MAX: usize = 256;
 /// How long a row that causes no sync may wait for company.
 const RIDE_AT_MOST: Duration = Duration::from_millis(200);
+/// How long a turn may take for the next one to be a caller's own, in microseconds: more than any disk takes that has no
+/// moving parts.
+const QUICK: Micros = 2_000;
 /// Rows that may wait for company; more are counted, not kept.
 const RIDERS_MAX: usize = 1024;
 /// How long the callers of a batch that may or may not be there wait for the truth before they are told that nobody
@@ -108,7 +112,7 @@ pub struct Writer<P> {
     world: World,
     jobs: Arc<Exit<Job>>,
     offer: turns::Offer,
-    /// Commands one after the other that came while no other did.
+    /// Commands one after the other that came while no other did and were done quickly.
     alone: u32,
     publish: Publish,
     riding: Vec<Submission>,
@@ -204,10 +208,10 @@ impl<P: Port> Writer<P> {
         }
         let closed = self.jobs.is_closed() && self.jobs.waiting() == 0;
         let due = !came || closed || self.riding.len() >= BATCH_MAX;
-        let commands = now.len();
+        let (commands, began) = (now.len(), self.world.now());
         self.work(now, due).await;
         self.alone = match commands {
-            _ if self.jobs.waiting() > 0 => 0,
+            _ if self.jobs.waiting() > 0 || self.world.now() - began > QUICK => 0,
             0 => self.alone,
             1 => self.alone.saturating_add(1),
             _ => 0,

@@ -5,7 +5,8 @@ use crate::command::{Call, Intent, Principal};
 use crate::log::memory::{Injected, MemoryLog};
 use crate::model::{ClassId, MODEL, message, network};
 use crate::value::{Ref, Value};
-use std::sync::Mutex;
+use std::io::Write;
+use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
 
@@ -376,15 +377,27 @@ async fn a_clock_that_goes_back_is_told_of_and_hinders_nobody() {
     assert_eq!(bench.ledger.view().time, newest + 100_000_000);
 }
 
+/// Makes a change and says which thread has published it, which may be after its answer.
+async fn publisher(bench: &Bench, published: &Mutex<Option<ThreadId>>, name: &str) -> ThreadId {
+    *published.lock().expect("no panics") = None;
+    bench.create(name, "").await.expect("accepted");
+    loop {
+        let there = *published.lock().expect("no panics");
+        match there {
+            Some(there) => return there,
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
 /// Makes changes one after the other until the writer has published one on this thread; gives up in the end.
 async fn alone(bench: &Bench, published: &Mutex<Option<ThreadId>>) {
     for nth in 0..100_000 {
-        *published.lock().expect("no panics") = None;
         let here = std::thread::current().id();
-        bench.create(&format!("lan-{nth}"), "").await.expect("accepted");
-        if *published.lock().expect("no panics") == Some(here) {
+        if publisher(bench, published, &format!("lan-{nth}")).await == here {
             return;
         }
+        std::thread::yield_now(); // the writer's own thread is about to end its turn
     }
     panic!("nobody who came alone did the work himself");
 }
@@ -412,6 +425,87 @@ async fn who_comes_alone_does_the_work_and_a_crowd_is_served_too() {
     let bench = Arc::into_inner(bench).expect("the callers are gone");
     let (published, folded, _) = bench.refold().await;
     assert_eq!(published.state_hash(), folded.state_hash());
+}
+
+/// The thread that reads a client's bytes has the turn; while that does not end, the other one reads what comes. Which of
+/// the two waits at the sockets is chance, so there are some rounds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_stalls_in_a_callers_turn_keeps_nobody_from_the_sockets() {
+    const ROUNDS: usize = 20;
+    let (stalls, stalled) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (release, released) = std::sync::mpsc::channel();
+    let (published, noted, stall) = (Arc::new(Mutex::new(None)), stalls.clone(), stalled.clone());
+    let heard = published.clone();
+    let note = move |_| {
+        *heard.lock().expect("no panics") = Some(std::thread::current().id());
+        if noted.swap(false, Ordering::SeqCst) {
+            stall.store(true, Ordering::SeqCst);
+            let read = released.recv_timeout(Duration::from_secs(60));
+            read.expect("somebody reads the other socket while the disk stalls");
+        }
+    };
+    let bench = Arc::new(threaded(Box::new(note)).await);
+    for _ in 0..ROUNDS {
+        let (mut client, served) = pair().await;
+        let (mut other, read) = pair().await;
+        let (bench, published) = (bench.clone(), published.clone());
+        let (stalls, stalled, release) = (stalls.clone(), stalled.clone(), release.clone());
+        let reads = tokio::spawn(async move {
+            read.readable().await.expect("bytes");
+            release.send(()).expect("the turn waits for it");
+        });
+        let serves = tokio::spawn(async move {
+            alone(&bench, &published).await;
+            stalls.store(true, Ordering::SeqCst);
+            served.readable().await.expect("bytes");
+            bench.create("slow", "").await.expect("accepted");
+        });
+        let clients = std::thread::spawn(move || {
+            client.write_all(b"a call").expect("sent");
+            while !stalled.swap(false, Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            other.write_all(b"another").expect("sent");
+        });
+        serves.await.expect("served");
+        reads.await.expect("read");
+        clients.join().expect("sent");
+    }
+}
+
+/// Behind a slow turn everybody is the thread's for a while, who comes alone too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_disk_is_waited_for_by_the_writers_own_thread() {
+    let (published, slow) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
+    let clock = Arc::new(OnceLock::<World>::new());
+    let (noted, slows, world) = (published.clone(), slow.clone(), clock.clone());
+    let note = move |_| {
+        if slows.swap(false, Ordering::SeqCst) {
+            world.get().expect("set below").advance(Duration::from_micros(QUICK as u64 + 1));
+        }
+        *noted.lock().expect("no panics") = Some(std::thread::current().id());
+    };
+    let bench = threaded(Box::new(note)).await;
+    clock.set(bench.ledger.world().clone()).unwrap_or_else(|_| unreachable!("set once"));
+    tokio::spawn(async move {
+        alone(&bench, &published).await;
+        slow.store(true, Ordering::SeqCst);
+        bench.create("slow", "").await.expect("accepted");
+        for nth in 0..8 {
+            let here = std::thread::current().id();
+            let there = publisher(&bench, &published, &format!("after-{nth}")).await;
+            assert_ne!(there, here, "{nth}");
+        }
+    })
+    .await
+    .expect("served");
+}
+
+/// A client's end of a connection, and the server's.
+async fn pair() -> (std::net::TcpStream, tokio::net::TcpStream) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let client = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+    (client, listener.accept().await.expect("it connected").0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,18 +3,21 @@
 //!
 //! To be handed to another thread and back takes a lone call two wakings, more
 //! than deciding and half as much as the disk. So who comes alone, as those
-//! before did, does the writer's work himself. What comes in company is the
-//! thread's, which makes one batch of it; so is what time brings.
+//! before did, does the writer's work himself, where he is: on the runtime's
+//! thread, which waits for the disk with him. What comes in company is the
+//! thread's, which makes one batch of it; so is what time brings, and
+//! everything while the disk is slow.
 //!
 //! ```text
-//!   submit ─▶ lanes ─┬─ alone, nobody works ─▶ the caller's turn ─┬─▶ rest
-//!                    └─ else ─▶ the thread's turn ────────────────┘
+//!   submit ─▶ lanes ─┬─ alone, quick, nobody works ─▶ the caller's turn, watched ─┬─▶ rest
+//!                    └─ else ─▶ the thread's turn ────────────────────────────────┘
 //!                                  ▲ what arrived meanwhile, what became due, a panic
 //!                                  └── after a caller's turn
 //! ```
 //!
 //! Must never know what a turn does.
 
+use super::watch::Watch;
 use super::{BATCH_MAX, Port, Writer};
 use futures_util::FutureExt;
 use std::any::Any;
@@ -43,12 +46,15 @@ pub(super) struct Turns<P> {
     again: Notify,
     /// What a caller's turn panicked with: the thread goes on with that.
     panic: std::sync::Mutex<Option<Box<dyn Any + Send>>>,
+    /// Over callers' turns. None where a runtime has no other thread that could read sockets meanwhile.
+    watch: Option<Watch>,
 }
 
 impl<P: Port> Turns<P> {
     pub fn new(writer: Writer<P>) -> Arc<Turns<P>> {
         let offer = writer.offer.clone();
-        let turns = Arc::new(Turns { writer: Mutex::new(writer), again: Notify::new(), panic: Default::default() });
+        let (again, panic, watch) = (Notify::new(), Default::default(), watch());
+        let turns = Arc::new(Turns { writer: Mutex::new(writer), again, panic, watch });
         let offered: Weak<Turns<P>> = Arc::downgrade(&turns);
         offer.set(offered).unwrap_or_else(|_| unreachable!("BUG: a writer works once"));
         turns
@@ -96,17 +102,31 @@ async fn company(enough: impl Fn() -> bool) {
     }
 }
 
+/// A watch that wakes another thread of this runtime, if it has one: it runs what is spawned, and sleeps where the sockets
+/// are.
+fn watch() -> Option<Watch> {
+    let here = Handle::current();
+    if here.runtime_flavor() != RuntimeFlavor::MultiThread || here.metrics().num_workers() < 2 {
+        return None;
+    }
+    let started = Watch::start(move || drop(here.spawn(async {})));
+    started.inspect_err(|error| tracing::warn!(%error, "without a watch over them, callers have no turns")).ok()
+}
+
 impl<P: Port> Turn for Turns<P> {
     fn take(&self) -> bool {
-        let here = Handle::current();
+        let Some(watch) = &self.watch else { return false };
         let Ok(mut writer) = self.writer.try_lock() else { return false };
-        // A runtime of one thread has no other that could do the rest meanwhile.
-        if writer.alone < ALONE_AFTER || here.runtime_flavor() != RuntimeFlavor::MultiThread {
+        if writer.alone < ALONE_AFTER {
             return false;
         }
         let due = writer.due_at();
-        let turn = AssertUnwindSafe(writer.turn(true)).catch_unwind();
-        match tokio::task::block_in_place(|| here.block_on(turn)) {
+        let mut turn = Box::pin(AssertUnwindSafe(writer.turn(true)).catch_unwind());
+        let at_once = watch.over(|| turn.as_mut().now_or_never());
+        // A port that does not wait on this thread is waited for without the thread.
+        let done = at_once.unwrap_or_else(|| tokio::task::block_in_place(|| Handle::current().block_on(turn.as_mut())));
+        drop(turn);
+        match done {
             Ok(ended) if ended || writer.due_at() != due => self.again.notify_one(),
             Ok(_) => {}
             Err(panic) => {
