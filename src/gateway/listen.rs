@@ -7,6 +7,7 @@
 //!    └──── management is back ───────────┘      a Unix socket is always open
 //! ```
 
+use super::again::Again;
 use super::gone::Served;
 use super::http::Parks;
 use super::identity::Identity;
@@ -284,7 +285,7 @@ impl Connections {
             .serve_connection(TokioIo::new(wire), service)
             .with_upgrades();
         let ended = tokio::select! {
-            ended = &mut connection => ended,
+            ended = Again::new(&mut connection) => ended,
             () = self.stop.cancelled() => {
                 Pin::new(&mut connection).graceful_shutdown();
                 // What only waits is cut off; a change that was read in full goes on without its client.

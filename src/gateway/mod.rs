@@ -13,6 +13,7 @@
 //! Must never change a view, or know how anything is stored.
 
 pub mod access;
+mod again;
 pub mod answer;
 pub mod audit;
 pub mod blob;

@@ -91,6 +91,9 @@ const FEW: usize = 16;
 const WOKEN_AT_ONCE: usize = 32;
 /// Parts of crowds that are woken at a time, on however many processors.
 const PARTS_MAX: usize = 4;
+/// Batches, or events of one, for which somebody is woken to let go of what they replaced: for less, a lone change would
+/// wake a thread each time.
+const LET_GO_AT: usize = 8;
 /// Batches that may wait for their crowds to be woken; beyond, everybody is.
 const BACKLOG_MAX: usize = 4096;
 
@@ -224,7 +227,7 @@ impl Subscribers {
     pub fn publish(&self, batch: Arc<Published>) {
         let gone = locked(&self.0.recent).remember(&batch);
         let few = locked(&self.0.waiters).few(&batch);
-        let crowd = few.is_none();
+        let (crowd, large) = (few.is_none(), batch.events.len() >= LET_GO_AT);
         few.into_iter().flatten().for_each(|waiting| waiting.notify.notify_one());
         let mut backlog = locked(&self.0.backlog);
         if backlog.batches.len() < BACKLOG_MAX {
@@ -232,8 +235,11 @@ impl Subscribers {
         } else {
             backlog.lost = true;
         }
+        let due = crowd || large || backlog.batches.len() >= LET_GO_AT;
         drop(backlog);
-        self.0.arrived.notify_one();
+        if due {
+            self.0.arrived.notify_one();
+        }
     }
 
     /// Wakes the crowds, for ever. One task runs this; each part of a crowd is woken by one of its own, as many at a time as

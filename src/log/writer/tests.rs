@@ -6,8 +6,8 @@ use crate::log::memory::{Injected, MemoryLog};
 use crate::model::{ClassId, MODEL, message, network};
 use crate::value::{Ref, Value};
 use std::io::Write;
-use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::thread::ThreadId;
 
 struct Bench {
