@@ -10,13 +10,14 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Small synced writes per second.
-pub fn fdatasync(folder: &Path) -> f64 {
+/// Small synced writes per second, for `time`, over what is there already.
+pub fn fdatasync(folder: &Path, time: Duration) -> f64 {
     let mut file = std::fs::File::create(folder.join("fdatasync")).expect("a writable folder");
     let page = [7; 4096];
+    file.write_all(&page.repeat(1024)).and_then(|()| file.sync_all()).expect("the disk has room");
     let started = Instant::now();
     let mut done = 0;
-    while started.elapsed() < Duration::from_secs(2) {
+    while started.elapsed() < time {
         file.seek(std::io::SeekFrom::Start((done % 1024) * 4096)).expect("a file can seek");
         file.write_all(&page).expect("the disk has room");
         file.sync_data().expect("the disk syncs");
