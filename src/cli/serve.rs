@@ -41,6 +41,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -191,13 +192,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         socket: args.unix.is_some(),
         stop: stop.clone(),
     });
+    let signals = Signals::listen()?; // before anybody knows that there is something to stop
     let connections = listen(&args, gateway, &stop).await?;
     note_certificate(&closing, &identity).await?;
     if !new {
         own(&closing, "host.started", Box::new(power::agent_started)).await?;
     }
     let wish = tokio::select! {
-        signal = stopped() => signal.map(|()| Wish::Stop)?,
+        () = signals.received() => Wish::Stop,
         wish = wish_of(wished) => wish,
         // What panics there has met a log that does not fold, which must not be continued.
         ended = &mut writing => {
@@ -382,13 +384,22 @@ fn begin_anew() -> anyhow::Error {
     anyhow::Error::from(std::process::Command::new(program).args(args).exec()).context("cannot begin anew")
 }
 
-/// Returns when the process is told to stop.
-pub(super) async fn stopped() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that tell a process to stop. Until they are listened to they end it.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub fn listen() -> anyhow::Result<Signals> {
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    /// Returns when one has come.
+    pub async fn received(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

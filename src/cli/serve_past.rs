@@ -7,7 +7,7 @@
 //! by the accounts of today: whoever lost access does not get it back in the
 //! past.
 
-use super::serve::{ServeArgs, listen, stopped};
+use super::serve::{ServeArgs, Signals, listen};
 use crate::auth::Accounts;
 use crate::auth::token_key::TokenKey;
 use crate::driver::absent::Absent;
@@ -76,8 +76,9 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let shown = show(view, (port, term), reader, borrowed);
     let stop = shown.gateway.stop.clone();
+    let signals = Signals::listen()?;
     let _connections = listen(args, shown.gateway.clone(), &stop).await?;
-    stopped().await?;
+    signals.received().await;
     stop.cancel();
     Ok(())
 }

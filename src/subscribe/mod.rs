@@ -91,9 +91,8 @@ const FEW: usize = 16;
 const WOKEN_AT_ONCE: usize = 32;
 /// Parts of crowds that are woken at a time, on however many processors.
 const PARTS_MAX: usize = 4;
-/// Batches, or events of one, for which somebody is woken to let go of what they replaced: for less, a lone change would
-/// wake a thread each time.
-const LET_GO_AT: usize = 8;
+/// Events of a batch that is let go of at once: to wake somebody who does it would take longer.
+const LET_GO_HERE: usize = 8;
 /// Batches that may wait for their crowds to be woken; beyond, everybody is.
 const BACKLOG_MAX: usize = 4096;
 
@@ -223,23 +222,24 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Subscribers {
     /// Takes a batch from the writer, who waits at most for a look over those who wait. It is remembered before anybody is
-    /// woken. A few are woken at once; a crowd, and letting go of what the batch replaced, is left to [`Subscribers::run`].
+    /// woken. A few are woken at once; a crowd, and letting go of all that a large batch replaced, is left to
+    /// [`Subscribers::run`].
     pub fn publish(&self, batch: Arc<Published>) {
         let gone = locked(&self.0.recent).remember(&batch);
         let few = locked(&self.0.waiters).few(&batch);
-        let (crowd, large) = (few.is_none(), batch.events.len() >= LET_GO_AT);
+        let crowd = few.is_none();
         few.into_iter().flatten().for_each(|waiting| waiting.notify.notify_one());
+        if !crowd && gone.is_empty() && batch.events.len() <= LET_GO_HERE {
+            return;
+        }
         let mut backlog = locked(&self.0.backlog);
         if backlog.batches.len() < BACKLOG_MAX {
             backlog.batches.push_back(Left { batch, crowd, _gone: gone });
         } else {
             backlog.lost = true;
         }
-        let due = crowd || large || backlog.batches.len() >= LET_GO_AT;
         drop(backlog);
-        if due {
-            self.0.arrived.notify_one();
-        }
+        self.0.arrived.notify_one();
     }
 
     /// Wakes the crowds, for ever. One task runs this; each part of a crowd is woken by one of its own, as many at a time as
