@@ -7,6 +7,8 @@
 //!                       ▲           ├─ woke itself, again and again ─▶ queues, as everybody does
 //!                       └───────────┴─ woke itself
 //! ```
+//!
+//! Must never know what the task does.
 
 use futures_util::task::AtomicWaker;
 use std::pin::Pin;
@@ -67,7 +69,7 @@ impl<F: Future + Unpin> Future for Again<F> {
                 return polled;
             }
         }
-        context.waker().wake_by_ref();
+        context.waker().wake_by_ref(); // it stays woken, so whoever wakes it meanwhile need not
         Poll::Pending
     }
 }

@@ -1,6 +1,8 @@
 //! The views of all classes, in blocks. Each batch makes a version of its own
 //! and changes a class or two: it copies their blocks, each eight pointers, and
 //! of the others counts one pointer for a block.
+//!
+//! Must never know what is in a class.
 
 use super::ClassView;
 use crate::model::ClassId;
