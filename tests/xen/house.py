@@ -433,6 +433,11 @@ class Guest:
 
     def remove(self):
         """Away with it, whatever it does."""
+        self.take_away()
+        self.house.agrees()
+
+    def take_away(self):
+        """The same, without a look at whether all agree then."""
         x = self.house.x
         if self.state != "Halted":
             x.VM.hard_shutdown(self.ref)
@@ -440,4 +445,3 @@ class Guest:
         x.VM.destroy(self.ref)
         for vdi in disks:
             x.VDI.destroy(vdi)
-        self.house.agrees()
