@@ -12,13 +12,13 @@ use crate::value::Encode;
 use crate::wire::{self, Format, Render, Reply, jsonrpc, xmlrpc};
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequest, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+use tower::ServiceExt;
 
 /// The largest body of a call, in bytes.
 pub const BODY_MAX: usize = 4 * 1024 * 1024;
@@ -39,62 +39,96 @@ impl Render for Answer {
     }
 }
 
-/// Every path that answers.
-pub fn router(gateway: Gateway) -> Router {
-    let json = post(json_rpc).options(preflight);
-    Router::new()
-        .route("/", post(xml_rpc))
-        .route("/RPC2", post(xml_rpc))
-        .route("/xmlrpc", post(xml_rpc))
-        .route("/jsonrpc", json.clone())
-        .route("/json", json)
-        .merge(super::resources::routes())
-        .merge(super::blob::routes())
-        .merge(super::console::routes())
-        .with_state(gateway)
+/// Where calls are posted, and what they are written in there.
+const CALLS: [(&str, Format); 5] = [
+    ("/", Format::Xml),
+    ("/RPC2", Format::Xml),
+    ("/xmlrpc", Format::Xml),
+    ("/jsonrpc", Format::Json),
+    ("/json", Format::Json),
+];
+
+/// Every path that answers: those of the calls, which most requests are for, and by a router the resources beside them.
+#[derive(Clone)]
+pub struct Paths {
+    gateway: Gateway,
+    resources: Router,
+}
+
+/// What is known of a request's connection.
+#[derive(Clone)]
+pub struct Connected {
+    pub peer: Peer,
+    /// It can be [`super::parked`] while the call waits.
+    pub parks: bool,
+}
+
+impl Paths {
+    pub fn new(gateway: Gateway) -> Paths {
+        let resources = super::resources::routes().merge(super::blob::routes()).merge(super::console::routes());
+        Paths { resources: resources.with_state(gateway.clone()), gateway }
+    }
+
+    pub async fn answer<B>(self, mut request: Request<B>, connected: Connected) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        let path = request.uri().path();
+        let format = CALLS.iter().find(|(known, _)| *known == path).map(|(_, format)| *format);
+        match (format, request.method()) {
+            (Some(format), &Method::POST) => called(&self.gateway, format, request, connected).await,
+            (Some(Format::Json), &Method::OPTIONS) => preflight(),
+            (Some(Format::Json), _) => status(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, "OPTIONS, POST"),
+            (Some(Format::Xml), _) => status(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, "POST"),
+            (None, _) => {
+                request.extensions_mut().insert(connected.peer);
+                self.resources.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+            }
+        }
+    }
 }
 
 /// A call's bytes, and what its headers say.
 struct Posted {
     body: Bytes,
-    peer: Peer,
+    connected: Connected,
     id: Arc<str>,
     notify: Option<String>,
-    /// The connection can be let go of while the call waits.
-    parks: bool,
 }
 
-/// On a request whose connection can be [`super::parked`].
-#[derive(Clone)]
-pub struct Parks;
-
-impl<S: Sync> FromRequest<S> for Posted {
-    type Rejection = Response<Body>;
-
-    async fn from_request(request: Request<Body>, _: &S) -> Result<Posted, Response<Body>> {
-        let (head, body) = request.into_parts();
-        let (id, notify) = (request_id(&head.headers), notify(&head.headers));
-        let peer = head.extensions.get::<Peer>().cloned().expect("BUG: a connection says who its peer is");
-        let parks = head.extensions.get::<Parks>().is_some();
-        let body = read(body).await.map_err(refuse)?;
-        Ok(Posted { body, peer, id, notify, parks })
+/// Reads a call, and answers it.
+async fn called<B>(gateway: &Gateway, format: Format, request: Request<B>, connected: Connected) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
+    let (head, body) = request.into_parts();
+    let (id, notify) = (request_id(&head.headers), notify(&head.headers));
+    drop(head);
+    let posted = match read_at_most(body, BODY_MAX).await {
+        Ok(body) => Posted { body, connected, id, notify },
+        // What is left of the body is not read: the connection cannot be used again.
+        Err(code) => return status(code, header::CONNECTION, "close"),
+    };
+    match format {
+        Format::Xml => xml_rpc(gateway, posted).await,
+        Format::Json => json_rpc(gateway, posted).await,
     }
 }
 
-async fn xml_rpc(State(gateway): State<Gateway>, posted: Posted) -> Response<Body> {
+async fn xml_rpc(gateway: &Gateway, posted: Posted) -> Response<Body> {
     match xmlrpc::parse(&posted.body) {
-        Ok(call) => single(&gateway, posted, call).await,
+        Ok(call) => single(gateway, posted, call).await,
         Err(malformed) => not_a_call(Format::Xml, &malformed),
     }
 }
 
-async fn json_rpc(State(gateway): State<Gateway>, posted: Posted) -> Response<Body> {
+async fn json_rpc(gateway: &Gateway, posted: Posted) -> Response<Body> {
     match jsonrpc::parse(&posted.body) {
-        Ok(jsonrpc::Request::Single(call)) => single(&gateway, posted, call).await,
+        Ok(jsonrpc::Request::Single(call)) => single(gateway, posted, call).await,
         Ok(jsonrpc::Request::Batch(calls)) => {
-            let Posted { peer, id, .. } = posted;
+            let Posted { connected, id, .. } = posted;
             let (mut out, mut noted) = (Vec::new(), Noted::default());
-            Box::pin(batch(&gateway, peer, id, calls, &mut noted, &mut out)).await;
+            Box::pin(batch(gateway, connected.peer, id, calls, &mut noted, &mut out)).await;
             enveloped(Format::Json, out, noted).map(Body::from)
         }
         Err(malformed) => not_a_call(Format::Json, &malformed),
@@ -103,7 +137,7 @@ async fn json_rpc(State(gateway): State<Gateway>, posted: Posted) -> Response<Bo
 
 /// One call. What its bytes are in is let go of: it is the connection's buffer, and the call may wait for long.
 async fn single(gateway: &Gateway, posted: Posted, call: wire::Call) -> Response<Body> {
-    let Posted { peer, id, notify, parks, body } = posted;
+    let Posted { connected: Connected { peer, parks }, id, notify, body } = posted;
     drop(body);
     let (mut out, mut noted) = (Vec::new(), Noted { parks, ..Noted::default() });
     let format = call.reply.format();
@@ -188,11 +222,10 @@ pub(super) fn write(reply: &Reply, served: Result<Answer, ApiError>, out: &mut V
 }
 
 /// The whole body, bounded in size and in time.
-async fn read(body: Body) -> Result<Bytes, StatusCode> {
-    read_at_most(body, BODY_MAX).await
-}
-
-pub(super) async fn read_at_most(body: Body, most: usize) -> Result<Bytes, StatusCode> {
+pub(super) async fn read_at_most<B>(body: B, most: usize) -> Result<Bytes, StatusCode>
+where
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
     // A length that is announced is refused before the bytes are waited for.
     if body.size_hint().lower() > most as u64 {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
@@ -240,11 +273,11 @@ fn headed(content_type: &'static str, out: Vec<u8>, noted: Noted) -> Response<Ve
     response
 }
 
-fn refuse(status: StatusCode) -> Response<Body> {
+/// An answer that is a status, and a header that goes with it.
+fn status(status: StatusCode, name: HeaderName, value: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(status.canonical_reason().unwrap_or_default()));
     *response.status_mut() = status;
-    // What is left of the body is not read: the connection cannot be used again.
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
     response
 }
 
@@ -252,7 +285,7 @@ fn allow_any_origin<B>(response: &mut Response<B>) {
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 }
 
-async fn preflight() -> Response<Body> {
+fn preflight() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     allow_any_origin(&mut response);

@@ -9,13 +9,12 @@
 
 use super::again::Again;
 use super::gone::Served;
-use super::http::Parks;
+use super::http::{Connected, Paths};
 use super::identity::Identity;
 use super::later::Later;
 use super::parked::{Parked, Wire};
 use super::{Gateway, Peer, access, parked};
 use anyhow::Context;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
@@ -34,7 +33,6 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
 /// How long a request's head may take to arrive, also while a connection is idle.
 pub const HEAD_WAIT: Duration = Duration::from_secs(300);
@@ -90,7 +88,7 @@ pub struct Listener {
 /// What all connections share.
 #[derive(Clone)]
 pub struct Connections {
-    router: Router,
+    paths: Paths,
     gateway: Gateway,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -100,11 +98,11 @@ pub struct Connections {
 impl Connections {
     /// As many connections as the process may have open files, less what it needs itself.
     pub fn new(gateway: Gateway, stop: CancellationToken) -> Connections {
-        let router = super::http::router(gateway.clone());
+        let paths = Paths::new(gateway.clone());
         let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
         let connections = limit.saturating_sub(DESCRIPTORS_KEPT).clamp(16, Semaphore::MAX_PERMITS as u64);
         let permits = Arc::new(Semaphore::new(connections as usize));
-        Connections { router, gateway, permits, tasks: TaskTracker::new(), stop }
+        Connections { paths, gateway, permits, tasks: TaskTracker::new(), stop }
     }
 
     /// Waits until every connection has ended.
@@ -272,12 +270,10 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let owes = wire.owes();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer.clone());
-            if parks(&request) && !owes.load(Ordering::Relaxed) {
-                request.extensions_mut().insert(Parks);
-            }
-            Served::new(self.answer(request, peer.unencrypted), self.tasks.clone())
+        let service = service_fn(move |request: Request<Incoming>| {
+            let parks = parks(&request) && !owes.load(Ordering::Relaxed);
+            let connected = Connected { peer: peer.clone(), parks };
+            Served::new(self.answer(request, connected), self.tasks.clone())
         });
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -315,16 +311,15 @@ impl Connections {
     fn answer(
         &self,
         request: Request<Incoming>,
-        unencrypted: bool,
+        connected: Connected,
     ) -> impl Future<Output = Result<Response<Body>, Parked>> + Send + 'static {
-        let turned_away = unencrypted && self.gateway.wants_encryption();
-        let router = self.router.clone();
+        let turned_away = connected.peer.unencrypted && self.gateway.wants_encryption();
+        let paths = self.paths.clone();
         async move {
             if turned_away {
                 return Ok(access::unencrypted());
             }
-            let answered = router.oneshot(request.map(Body::new)).await;
-            let mut response = answered.unwrap_or_else(|never| match never {});
+            let mut response = paths.answer(request, connected).await;
             match response.extensions_mut().remove::<Arc<Later>>() {
                 Some(later) => Err(Parked(later)),
                 None => Ok(response),

@@ -1,13 +1,13 @@
 //! Every HTTP resource as every role, and what comes unencrypted where that is
 //! not wanted.
 
+use crate::http::answer;
 use crate::roles::as_role;
 use crate::server::{PASSWORD, Server};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tower::ServiceExt;
 use xenledger::auth::Peer;
 use xenledger::gateway::access::{Open, RESOURCES, Resource};
 use xenledger::gateway::listen::Connections;
@@ -18,10 +18,8 @@ use xenledger::model::roles::ROLE_NAMES;
 async fn status(server: &Server, to: &Resource, session: Option<&str>, from: &str) -> u16 {
     let session = session.map(|session| format!("&session_id={session}")).unwrap_or_default();
     let uri = format!("{}?timeout=0{session}", to.path);
-    let peer = Peer { address: from.into(), ..Peer::default() };
-    let request = Request::builder().method(to.method).uri(uri).extension(peer).body(Body::empty());
-    let router = xenledger::gateway::http::router(server.gateway.clone());
-    router.oneshot(request.expect("a request")).await.expect("it answers").status().as_u16()
+    let request = Request::builder().method(to.method).uri(uri).body(Body::empty());
+    answer(server, from, request.expect("a request")).await.status().as_u16()
 }
 
 const ELSEWHERE: &str = "192.0.2.7:50000";

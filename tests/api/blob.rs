@@ -1,11 +1,10 @@
 //! What is in a blob, over HTTP.
 
+use super::http::answer;
 use super::server::Server;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
 use serde_json::{Value as Json, json};
-use tower::ServiceExt;
-use xenledger::auth::Peer;
 
 const LARGEST: usize = xenledger::command::blob::BYTES_MAX;
 
@@ -23,10 +22,8 @@ impl Got {
 }
 
 async fn http(server: &Server, method: &str, path: &str, body: &[u8]) -> Got {
-    let peer = Peer { address: "test".into(), ..Peer::default() };
-    let request = Request::builder().method(method).uri(path).extension(peer).body(Body::from(body.to_vec()));
-    let router = xenledger::gateway::http::router(server.gateway.clone());
-    let response = router.oneshot(request.expect("a request")).await.expect("it answers");
+    let request = Request::builder().method(method).uri(path).body(Body::from(body.to_vec()));
+    let response = answer(server, "test", request.expect("a request")).await;
     let (head, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("a body");
     Got { status: head.status.as_u16(), headers: head.headers, body: body.to_vec() }

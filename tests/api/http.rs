@@ -1,8 +1,11 @@
-//! Requests beside the calls, through the real router, and other ways to look at the same server.
+//! Requests beside the calls, through the real paths, and other ways to look at the same server.
 
 use super::server::Server;
+use axum::body::Body;
+use axum::http::{Request, Response};
 use serde_json::Value as Json;
 use xenledger::auth::Peer;
+use xenledger::gateway::http::{Connected, Paths};
 use xenledger::gateway::{Gateway, Parts};
 use xenledger::subscribe::Subscribers;
 use xenledger::subscribe::feed::Feed;
@@ -15,7 +18,7 @@ pub async fn get(server: &Server, path: &str) -> (u16, Json) {
 }
 
 /// The same with headers, and with a body that may never end.
-pub async fn fetch(server: &Server, path: &str, headers: &[(&str, &str)]) -> (u16, axum::body::Body) {
+pub async fn fetch(server: &Server, path: &str, headers: &[(&str, &str)]) -> (u16, Body) {
     send(server, axum::http::Request::get(path), headers, String::new()).await
 }
 
@@ -32,16 +35,19 @@ pub async fn send(
     mut request: axum::http::request::Builder,
     headers: &[(&str, &str)],
     body: String,
-) -> (u16, axum::body::Body) {
-    use tower::ServiceExt;
+) -> (u16, Body) {
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let mut request = request.body(axum::body::Body::from(body)).expect("a request");
-    request.extensions_mut().insert(Peer { address: "test".into(), ..Peer::default() });
-    let router = xenledger::gateway::http::router(server.gateway.clone());
-    let response = router.oneshot(request).await.expect("it answers");
+    let request = request.body(Body::from(body)).expect("a request");
+    let response = answer(server, "test", request).await;
     (response.status().as_u16(), response.into_body())
+}
+
+/// The answer to somebody's request.
+pub async fn answer(server: &Server, from: &str, request: Request<Body>) -> Response<Body> {
+    let peer = Peer { address: from.into(), ..Peer::default() };
+    Paths::new(server.gateway.clone()).answer(request, Connected { peer, parks: false }).await
 }
 
 /// The same server for somebody else.

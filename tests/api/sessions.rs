@@ -1,13 +1,12 @@
 //! Sessions, and what one principal may hold at once, as clients meet them.
 
-use super::http::{fetch, get};
+use super::http::{answer, fetch, get};
 use super::server::{PASSWORD, Server, reconcile};
 use super::subscriptions::{ask, limited, messages};
 use axum::body::Body;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use xenledger::auth::Peer;
 use xenledger::gateway::open::End;
 use xenledger::gateway::{Gateway, Parts};
 use xenledger::model::{VM, task, user};
@@ -200,12 +199,8 @@ async fn who_holds_too_much_is_told_to_come_back_and_nobody_else() {
 
 /// One request: status, `Retry-After`, body.
 async fn exchange(server: &Server, method: &str, path: &str, body: &str) -> (u16, Option<String>, String) {
-    use tower::ServiceExt;
     let request = axum::http::Request::builder().method(method).uri(path);
-    let mut request = request.body(Body::from(body.to_string())).expect("a request");
-    request.extensions_mut().insert(Peer { address: "test".into(), ..Peer::default() });
-    let router = xenledger::gateway::http::router(server.gateway.clone());
-    let response = router.oneshot(request).await.expect("it answers");
+    let response = answer(server, "test", request.body(Body::from(body.to_string())).expect("a request")).await;
     let retry = response.headers().get("retry-after").map(|value| value.to_str().expect("text").to_string());
     let status = response.status().as_u16();
     let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
