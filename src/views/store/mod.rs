@@ -40,6 +40,8 @@ pub struct Store {
     connection: SqliteConnection,
     /// What is in it.
     mark: Mark,
+    /// The view that was written last.
+    last: Option<View>,
     /// False when it was made anew: then everything has to be written.
     filled: bool,
 }
@@ -68,7 +70,7 @@ impl Store {
         let mut connection = connect(file).await?;
         make(&mut connection).await?;
         unclean(&mut connection).await?;
-        Ok(Store { connection, mark: Mark::default(), filled: false })
+        Ok(Store { connection, mark: Mark::default(), last: None, filled: false })
     }
 
     /// Goes on with a store that holds `mark`.
@@ -76,7 +78,7 @@ impl Store {
         let mut connection = connect(file).await?;
         adapt(&mut connection).await?;
         unclean(&mut connection).await?;
-        Ok(Store { connection, mark, filled: true })
+        Ok(Store { connection, mark, last: None, filled: true })
     }
 
     /// Brings the store to `view`: what changed since, in one transaction.
@@ -86,13 +88,15 @@ impl Store {
             return Ok(());
         }
         let after = if self.filled { self.mark.position } else { 0 };
+        let written = write::Written { after, filled: self.filled, view: self.last.as_ref() };
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
         for class in CLASSES {
-            write::class(&mut transaction, view, class, after, self.filled).await?;
+            write::class(&mut transaction, view, class, &written).await?;
         }
         write::mark(&mut transaction, &mark).await?;
         transaction.commit().await?;
         self.mark = mark;
+        self.last = Some(view.clone());
         self.filled = true;
         Ok(())
     }

@@ -3,15 +3,17 @@
 //!
 //! A record holds what differs from the frozen defaults; the views fill the
 //! defaults in. Far sides of relations are subqueries that SQLite leaves out
-//! when nobody selects them; the large ones have an index to be found by.
+//! when nobody selects them; the large ones have an index to be found by. What
+//! the indexes read stands beside the record, so that a change of anything else
+//! does not concern them.
 
-use crate::model::{CLASSES, Class, Field, Ty};
+use crate::model::{CLASSES, Class, ClassId, Field, MODEL, Ty};
 use crate::value::{default_value, to_json};
-use crate::views::relations::HOLDING;
 use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
 
 /// The form of the tables; a store of another form is made anew from the log.
-pub const TABLES_VERSION: i64 = 1;
+pub const TABLES_VERSION: i64 = 2;
 
 /// What holds the state. `clean` and `boot` say whether it can be believed after a power cut.
 pub const TABLES: &str = "
@@ -33,6 +35,7 @@ CREATE TABLE object (
     created  INTEGER NOT NULL,   -- position of the event that added it
     modified INTEGER NOT NULL,   -- position of the last event that changed it
     record   TEXT    NOT NULL,   -- JSON: the fields that differ from their default
+    refers   TEXT,               -- JSON: those of them that an index finds the object by
     PRIMARY KEY (class, ref)     -- with a rowid beside it: records are too large to be kept in an index
 ) STRICT;
 CREATE INDEX object_uuid ON object (class, uuid);
@@ -53,10 +56,8 @@ CREATE TABLE floor (
 pub fn generated() -> Vec<String> {
     let mut statements = Vec::new();
     for class in CLASSES {
-        for &field in &HOLDING[class.id as usize] {
-            if INDEXED.contains(&(class.name, class.fields[field].name)) {
-                statements.extend(index(class, &class.fields[field]));
-            }
+        for &field in indexed(class.id) {
+            statements.extend(index(class, &class.fields[field]));
         }
         statements.push(format!("DROP VIEW IF EXISTS \"{}\"", view_name(class)));
         statements.push(view(class));
@@ -93,7 +94,8 @@ fn is_public(field: &Field) -> bool {
 }
 
 /// The relations held by classes of which a pool has thousands; those of others are found by reading the class.
-/// Every index costs every object written, of whatever class, so there are no more than these.
+/// Every index costs every object written anew, of whatever class, so there are no more than these. Others need another
+/// [`TABLES_VERSION`]: what they read is not in the rows that are there.
 const INDEXED: &[(&str, &str)] = &[
     ("VM", "snapshot_of"),
     ("VM", "parent"),
@@ -108,12 +110,24 @@ const INDEXED: &[(&str, &str)] = &[
     ("task", "subtask_of"),
 ];
 
+/// The fields of a class that an index finds its objects by.
+pub fn indexed(class: ClassId) -> &'static [usize] {
+    static FIELDS: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
+        let of = |class: &Class| {
+            let named = INDEXED.iter().filter(|(holder, _)| *holder == class.name);
+            named.map(|(_, held)| MODEL.field(class.id, held).expect("BUG: an index over no field")).collect()
+        };
+        CLASSES.iter().map(|class| of(class)).collect()
+    });
+    &FIELDS[class as usize]
+}
+
 /// How the objects that refer to one through this field are found.
 fn index(class: &Class, field: &Field) -> [String; 2] {
     let name = format!("object_{}_{}", class.name, field.name);
     [
         format!("DROP INDEX IF EXISTS \"{name}\""),
-        format!("CREATE INDEX \"{name}\" ON object (record ->> '$.{}') WHERE class = '{}'", field.name, class.name),
+        format!("CREATE INDEX \"{name}\" ON object (refers ->> '$.{}') WHERE class = '{}'", field.name, class.name),
     ]
 }
 
@@ -169,6 +183,7 @@ fn far(holder: &str, held: &str) -> String {
         CLASSES.iter().find(|class| class.name.eq_ignore_ascii_case(holder)).expect("BUG: a far side of nothing");
     let field = class.fields.iter().find(|field| field.name == held).expect("BUG: a far side of nothing");
     let refers = match field.ty {
+        Ty::Ref(_) if INDEXED.contains(&(class.name, held)) => format!("h.refers ->> '$.{held}' = substr(o.ref, 11)"),
         Ty::Ref(_) => format!("h.record ->> '$.{held}' = substr(o.ref, 11)"),
         Ty::Map(Ty::Ref(_), _) => format!("EXISTS (SELECT 1 FROM json_each(h.record, '$.{held}') WHERE key = o.ref)"),
         _ => format!("EXISTS (SELECT 1 FROM json_each(h.record, '$.{held}') WHERE value = substr(o.ref, 11))"),

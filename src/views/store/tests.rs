@@ -275,6 +275,45 @@ async fn columns_read_like_the_api() {
     assert_eq!(joined, [("2023-11-14T22:13:20Z".to_string(),)]);
 }
 
+/// Whatever is written together: indexes are written again only where they are concerned.
+#[tokio::test]
+async fn far_sides_follow_what_changes() {
+    let (data, world, mut view) = (folder(), world(), View::default());
+    sample(&mut view, &world);
+    let mut store = Store::open(data.path(), None).await.expect("a new store");
+    let of = |view: &View, at: usize| view.all::<VM>().nth(at).expect("there are twenty").reference;
+    let (first, second) = (of(&view, 0), of(&view, 1));
+    let disk = view.far(VM::VBDs, first)[0];
+    type Edit = fn(&mut Draft, Ref, Ref);
+    let steps: [&[Edit]; 7] = [
+        &[],
+        &[|draft, disk, _| draft.set(disk, VBD::bootable, true)],
+        &[|draft, disk, vm| draft.set(disk, VBD::VM, vm)],
+        &[|draft, disk, vm| draft.set(disk, VBD::VM, vm), |draft, disk, _| draft.set(disk, VBD::bootable, false)],
+        &[
+            |draft, disk, _| draft.delete::<VBD>(disk),
+            |draft, disk, vm| {
+                draft.create_as(disk, Fields::<VBD>::new().with(VBD::VM, vm));
+            },
+        ],
+        &[|draft, disk, _| draft.set(disk, VBD::VM, Ref::NULL)],
+        &[|draft, disk, _| draft.delete::<VBD>(disk)],
+    ];
+    for (step, edits) in steps.into_iter().enumerate() {
+        for &edit in edits {
+            let vm = if step % 2 == 0 { second } else { first };
+            change(&mut view, &world, move |draft| edit(draft, disk, vm));
+        }
+        store.write(&view).await.expect("written");
+        let found: Vec<(String, String)> = sql(data.path(), "SELECT ref, VBDs FROM vm").await;
+        for (vm, disks) in found {
+            let listed: BTreeSet<String> = serde_json::from_str(&disks).expect("JSON");
+            let known = view.far(VM::VBDs, Ref::parse(&vm).expect("a reference"));
+            assert_eq!(listed, known.iter().map(Ref::to_string).collect(), "step {step}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn far_sides_cost_nothing_when_not_selected_and_a_search_when_they_are() {
     let data = folder();

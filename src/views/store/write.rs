@@ -1,10 +1,12 @@
 //! Writing what changed: few statements, each with many rows. The view's own
-//! orders of changes and deletions say what is new.
+//! orders of changes and deletions say what is new; the view that was written
+//! before tells whether an index is concerned, which most changes do not.
 //!
 //! Objects are bound value by value: taken out of one JSON array, each record
 //! would be parsed again for each of its columns.
 
 use super::Mark;
+use super::schema::indexed;
 use crate::event::Stored as Persisted;
 use crate::model::{Class, MODEL};
 use crate::value::{Ref, default_record};
@@ -16,6 +18,8 @@ use std::sync::Arc;
 
 /// Objects that one statement takes.
 const OBJECTS_PER_STATEMENT: usize = 200;
+/// Bytes that most records fit in.
+const RECORD_USUAL: usize = 2048;
 /// Rows that one statement takes: what is bound to it stays small.
 const ROWS_PER_STATEMENT: usize = 2000;
 
@@ -30,14 +34,24 @@ pub async fn mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), 
         .map(drop)
 }
 
-/// Writes what changed in one class behind `after`; the view's own orders say what that is.
+/// What the store has already.
+pub struct Written<'a> {
+    /// Everything up to that position.
+    pub after: u64,
+    /// False where the store was made anew: then there is nothing to be deleted.
+    pub filled: bool,
+    /// How it was then, if that is known.
+    pub view: Option<&'a View>,
+}
+
+/// Writes what changed in one class; the view's own orders say what that is.
 pub async fn class(
     connection: &mut SqliteConnection,
     view: &View,
     class: &Class,
-    after: u64,
-    filled: bool,
+    written: &Written<'_>,
 ) -> Result<(), sqlx::Error> {
+    let Written { after, filled, view: before } = *written;
     let state = view.class(class.id);
     let forgotten = filled && state.floor > after; // some deletions since are not remembered any more
     if forgotten {
@@ -47,7 +61,11 @@ pub async fn class(
     if filled {
         put(connection, DROP_OBJECTS, deleted_objects(view, class, after)).await?;
     }
-    put_objects(connection, view, class, if forgotten { 0 } else { after }).await?;
+    if forgotten {
+        put_objects(connection, view, class, 0, None).await?;
+    } else {
+        put_objects(connection, view, class, after, before).await?;
+    }
     put(connection, PUT_DELETED, tombstones(view, class, after)).await?;
     if state.floor > after || (!filled && state.floor > 0) {
         write_floor(connection, class, state.floor).await?;
@@ -71,10 +89,12 @@ async fn write_floor(connection: &mut SqliteConnection, class: &Class, floor: u6
 
 /// A row that cannot be written leaves the statement half done, and the transaction is given up: so nothing is noted for
 /// undoing the half.
-const PUT_OBJECTS: &str = "INSERT OR FAIL INTO object (class, ref, uuid, created, modified, record) ";
+const PUT_OBJECTS: &str = "INSERT OR FAIL INTO object (class, ref, uuid, created, modified, record, refers) ";
 /// What a reference stands for never changes, so its uuid and its beginning need no writing again.
 const OVER_OBJECTS: &str =
     " ON CONFLICT (class, ref) DO UPDATE SET modified = excluded.modified, record = excluded.record";
+/// With what the indexes read, each of which SQLite then writes again.
+const OVER_INDEXES: &str = ", refers = excluded.refers";
 const DROP_OBJECTS: &str =
     "DELETE FROM object WHERE (class, ref) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 const PUT_DELETED: &str = "INSERT OR REPLACE INTO deleted (class, position, ref, created) \
@@ -93,10 +113,28 @@ async fn put_objects(
     view: &View,
     class: &Class,
     after: u64,
+    before: Option<&View>,
 ) -> Result<(), sqlx::Error> {
-    let state = view.class(class.id);
-    let changed: Vec<&Arc<Object>> = state.changed(after).collect();
-    for part in changed.chunks(OBJECTS_PER_STATEMENT) {
+    let found_alike =
+        |object: &&Arc<Object>| object.created <= after && before.is_some_and(|view| refers_alike(view, class, object));
+    let (alike, other): (Vec<_>, Vec<_>) = view.class(class.id).changed(after).partition(found_alike);
+    put_some(connection, class, &alike, false).await?;
+    put_some(connection, class, &other, true).await
+}
+
+/// Whether indexes find an object as they did before.
+fn refers_alike(before: &View, class: &Class, object: &Object) -> bool {
+    let same = |known: &Arc<Object>| indexed(class.id).iter().all(|&field| known.record[field] == object.record[field]);
+    before.object(class.id, object.reference).is_some_and(same)
+}
+
+async fn put_some(
+    connection: &mut SqliteConnection,
+    class: &Class,
+    objects: &[&Arc<Object>],
+    indexes: bool,
+) -> Result<(), sqlx::Error> {
+    for part in objects.chunks(OBJECTS_PER_STATEMENT) {
         let mut statement = QueryBuilder::<Sqlite>::new(PUT_OBJECTS);
         statement.push_values(part, |mut row, object| {
             let uuid = MODEL.field(class.id, "uuid").map_or("", |index| object.record[index].as_str());
@@ -105,9 +143,13 @@ async fn put_objects(
                 .push_bind(uuid)
                 .push_bind(object.created as i64)
                 .push_bind(object.modified as i64)
-                .push_bind(record_of(class, object));
+                .push_bind(record_of(class, object))
+                .push_bind(refers_of(class, object));
         });
         statement.push(OVER_OBJECTS);
+        if indexes {
+            statement.push(OVER_INDEXES);
+        }
         statement.build().persistent(part.len() == OBJECTS_PER_STATEMENT).execute(&mut *connection).await?;
     }
     Ok(())
@@ -148,13 +190,26 @@ fn arrays<T>(
 
 /// The stored fields that differ from their default, as JSON.
 fn record_of(class: &Class, object: &Object) -> String {
-    let defaults = default_record(class.id);
-    let differing = object.record.differences(defaults).map(|index| (index, &class.fields[index]));
-    let mut json = Vec::from(*b"{");
-    for (index, field) in differing.filter(|(_, field)| field.far.is_none() && !field.flags.volatile) {
-        let comma = if json.len() > 1 { "," } else { "" };
-        write!(json, "{comma}\"{}\":", field.name).expect("BUG: memory takes every write");
-        serde_json::to_writer(&mut json, &Persisted(&object.record[index])).expect("BUG: a value is always JSON");
+    let differing = object.record.differences(default_record(class.id));
+    let is_stored = |index: &usize| class.fields[*index].far.is_none() && !class.fields[*index].flags.volatile;
+    json_of(class, object, differing.filter(is_stored))
+}
+
+/// The fields that indexes read; most classes have none.
+fn refers_of(class: &Class, object: &Object) -> Option<String> {
+    let fields = indexed(class.id);
+    let set = fields.iter().copied().filter(|&field| !object.record[field].as_ref().is_null());
+    (!fields.is_empty()).then(|| json_of(class, object, set))
+}
+
+fn json_of(class: &Class, object: &Object, fields: impl Iterator<Item = usize>) -> String {
+    let mut json = Vec::with_capacity(RECORD_USUAL);
+    json.push(b'{');
+    for field in fields {
+        json.extend_from_slice(if json.len() > 1 { b",\"" } else { b"\"" });
+        json.extend_from_slice(class.fields[field].name.as_bytes());
+        json.extend_from_slice(b"\":");
+        serde_json::to_writer(&mut json, &Persisted(&object.record[field])).expect("BUG: a value is always JSON");
     }
     json.push(b'}');
     String::from_utf8(json).expect("BUG: JSON is UTF-8")
