@@ -21,7 +21,6 @@ const PEERS: [(&str, &str); 3] = [
 pub async fn rows(bench: &mut Bench) {
     let server = Process::serve(&bench.data("mutations"));
     let pool = Pool::fill(&server, Devices::None).await;
-    let raw = limits::sqlite(bench.folder.path(), 64).await;
     let (one, syncs) = one_beside_the_disk(bench, &server, &pool).await;
     let ratio = Ratio::at_least(one / syncs, 0.4, 0.8);
     let beside = format!("{syncs:.0} fdatasync/s");
@@ -29,7 +28,10 @@ pub async fn rows(bench: &mut Bench) {
     beside_peers(bench, 1, one, [(None, None); 3]);
     let few = renames(&server, &pool, 16, bench.time()).await.per_second;
     bench.table.row("durable mutations/s, 16 clients", format!("{few:.0}/s"), "", None);
+    // Before and behind: the machine is not as quick in one second as in the next.
+    let before = limits::sqlite(bench.folder.path(), 64).await;
     let many = renames(&server, &pool, CLIENTS, bench.time()).await;
+    let raw = (before + limits::sqlite(bench.folder.path(), 64).await) / 2.0;
     let figure = format!("{:.0}/s", many.per_second);
     let ratio = Ratio::at_least(many.per_second / raw, 0.12, 0.3);
     let beside = format!("raw SQLite in batches of 64, {raw:.0} rows/s");
