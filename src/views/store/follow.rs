@@ -1,4 +1,5 @@
-//! The task that writes the store behind the log.
+//! The thread that writes the store behind the log. It is none of the runtime's:
+//! while one of those writes down hundreds of records, nobody reads sockets.
 
 use super::{Mark, Store, StoreError};
 use crate::views::View;
@@ -6,10 +7,11 @@ use crate::world::World;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How far the store is behind the log while a write of what changed is quick.
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,8 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// grows while the disk is slow: the view's own orders say what changed since the last write.
 pub struct Follower {
     newest: watch::Sender<Arc<View>>,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    stop: DropGuard,
+    thread: JoinHandle<()>,
 }
 
 impl Follower {
@@ -42,8 +44,9 @@ impl Follower {
         let store = Store::open(data, stored).await?;
         let (newest, seen) = watch::channel(view);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(follow(store, seen, world, stop.clone()));
-        Ok(Follower { newest, stop, task })
+        let (here, following) = (Handle::current(), follow(store, seen, world, stop.clone()));
+        let thread = tokio::task::spawn_blocking(move || here.block_on(following));
+        Ok(Follower { newest, stop: stop.drop_guard(), thread })
     }
 
     /// Where the publisher puts each new view: `feed.send_replace(published.view.clone())`.
@@ -53,9 +56,9 @@ impl Follower {
 
     /// Writes the last view and makes all of it durable.
     pub async fn close(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the store's task ended badly; the next start reads the log instead");
+        drop(self.stop);
+        if let Err(error) = self.thread.await {
+            tracing::error!(%error, "the store's thread ended badly; the next start reads the log instead");
         }
     }
 }
@@ -69,8 +72,9 @@ async fn follow(mut store: Store, newest: watch::Receiver<Arc<View>>, world: Wor
         }
         let rest = (began.elapsed() * REST).clamp(EVERY, AT_MOST);
         tokio::select! {
-            () = rested(&world, rest, &newest, view.position + TAIL) => {}
+            biased; // a runtime that ends has no time to tell
             () = stop.cancelled() => {}
+            () = rested(&world, rest, &newest, view.position + TAIL) => {}
         }
     }
     let last = newest.borrow().clone();

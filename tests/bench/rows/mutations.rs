@@ -49,7 +49,7 @@ pub async fn rows(bench: &mut Bench) {
 /// One client's changes per second, and synced writes, by turns: the disk is not as quick in one second as in the next, and
 /// which processor a thread is put on decides half as much again.
 async fn one_beside_the_disk(bench: &Bench, server: &Process, pool: &Pool) -> (f64, f64) {
-    const TURNS: u32 = 8;
+    const TURNS: u32 = 16;
     let time = bench.time() / TURNS;
     let (mut changes, mut syncs) = (0.0, 0.0);
     for _ in 0..TURNS {
