@@ -13,6 +13,7 @@ mod local;
 mod management;
 mod objects;
 mod parked;
+mod paths;
 mod past;
 mod push;
 mod push_tls;
