@@ -281,28 +281,31 @@ async fn far_sides_follow_what_changes() {
     let (data, world, mut view) = (folder(), world(), View::default());
     sample(&mut view, &world);
     let mut store = Store::open(data.path(), None).await.expect("a new store");
-    let of = |view: &View, at: usize| view.all::<VM>().nth(at).expect("there are twenty").reference;
-    let (first, second) = (of(&view, 0), of(&view, 1));
-    let disk = view.far(VM::VBDs, first)[0];
+    let machines: Vec<Ref> = view.all::<VM>().map(|vm| vm.reference).take(2).collect();
+    let disk = view.far(VM::VBDs, machines[0])[0];
     type Edit = fn(&mut Draft, Ref, Ref);
-    let steps: [&[Edit]; 7] = [
-        &[],
-        &[|draft, disk, _| draft.set(disk, VBD::bootable, true)],
-        &[|draft, disk, vm| draft.set(disk, VBD::VM, vm)],
-        &[|draft, disk, vm| draft.set(disk, VBD::VM, vm), |draft, disk, _| draft.set(disk, VBD::bootable, false)],
-        &[
-            |draft, disk, _| draft.delete::<VBD>(disk),
-            |draft, disk, vm| {
-                draft.create_as(disk, Fields::<VBD>::new().with(VBD::VM, vm));
-            },
-        ],
-        &[|draft, disk, _| draft.set(disk, VBD::VM, Ref::NULL)],
-        &[|draft, disk, _| draft.delete::<VBD>(disk)],
+    const MARKED: Edit = |draft, disk, _| draft.set(disk, VBD::unpluggable, true);
+    const MOVED: Edit = |draft, disk, machine| draft.set(disk, VBD::VM, machine);
+    const NOWHERE: Edit = |draft, disk, _| draft.set(disk, VBD::VM, Ref::NULL);
+    const GONE: Edit = |draft, disk, _| draft.delete::<VBD>(disk);
+    const MADE: Edit = |draft, disk, machine| {
+        draft.create_as(disk, Fields::<VBD>::new().with(VBD::VM, machine));
+    };
+    let steps: [(usize, &[Edit]); 9] = [
+        (0, &[]),
+        (0, &[MARKED]),
+        (1, &[MOVED]),
+        (0, &[MOVED, MARKED]),
+        (1, &[GONE, MADE]),
+        (1, &[GONE, MADE]), // another one, which is found as the last one was
+        (1, &[NOWHERE]),
+        (1, &[MOVED]),
+        (1, &[GONE]),
     ];
-    for (step, edits) in steps.into_iter().enumerate() {
+    for (step, (at, edits)) in steps.into_iter().enumerate() {
         for &edit in edits {
-            let vm = if step % 2 == 0 { second } else { first };
-            change(&mut view, &world, move |draft| edit(draft, disk, vm));
+            let machine = machines[at];
+            change(&mut view, &world, move |draft| edit(draft, disk, machine));
         }
         store.write(&view).await.expect("written");
         let found: Vec<(String, String)> = sql(data.path(), "SELECT ref, VBDs FROM vm").await;

@@ -115,8 +115,7 @@ async fn put_objects(
     after: u64,
     before: Option<&View>,
 ) -> Result<(), sqlx::Error> {
-    let found_alike =
-        |object: &&Arc<Object>| object.created <= after && before.is_some_and(|view| refers_alike(view, class, object));
+    let found_alike = |object: &&Arc<Object>| before.is_some_and(|view| refers_alike(view, class, object));
     let (alike, other): (Vec<_>, Vec<_>) = view.class(class.id).changed(after).partition(found_alike);
     put_some(connection, class, &alike, false).await?;
     put_some(connection, class, &other, true).await
