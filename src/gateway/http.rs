@@ -56,7 +56,6 @@ pub struct Paths {
 }
 
 /// What is known of a request's connection.
-#[derive(Clone)]
 pub struct Connected {
     pub peer: Peer,
     /// It can be [`super::parked`] while the call waits.
@@ -69,6 +68,7 @@ impl Paths {
         Paths { resources: resources.with_state(gateway.clone()), gateway }
     }
 
+    /// The answer to one request; to a path that nobody has, 404, and 405 to a method that a path has not.
     pub async fn answer<B>(self, mut request: Request<B>, connected: Connected) -> Response<Body>
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,

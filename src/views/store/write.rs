@@ -108,6 +108,7 @@ async fn put(connection: &mut SqliteConnection, sql: &'static str, arrays: Vec<S
     Ok(())
 }
 
+/// Writes what changed behind `after`; `before` is how it was then, if that is known.
 async fn put_objects(
     connection: &mut SqliteConnection,
     view: &View,
@@ -127,6 +128,7 @@ fn refers_alike(before: &View, class: &Class, object: &Object) -> bool {
     before.object(class.id, object.reference).is_some_and(same)
 }
 
+/// Puts objects in, or over what is there; where they are found by what they were found by, with `indexes` false.
 async fn put_some(
     connection: &mut SqliteConnection,
     class: &Class,
