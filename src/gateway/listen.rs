@@ -12,6 +12,7 @@ use super::gone::Served;
 use super::http::{Connected, Paths};
 use super::identity::Identity;
 use super::later::Later;
+use super::near::{Near, Peers};
 use super::parked::{Parked, Wire};
 use super::{Gateway, Peer, access, parked};
 use anyhow::Context;
@@ -90,6 +91,7 @@ pub struct Listener {
 pub struct Connections {
     paths: Paths,
     gateway: Gateway,
+    peers: Peers,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -102,7 +104,7 @@ impl Connections {
         let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
         let connections = limit.saturating_sub(DESCRIPTORS_KEPT).clamp(16, Semaphore::MAX_PERMITS as u64);
         let permits = Arc::new(Semaphore::new(connections as usize));
-        Connections { paths, gateway, permits, tasks: TaskTracker::new(), stop }
+        Connections { paths, gateway, peers: Peers::new(), permits, tasks: TaskTracker::new(), stop }
     }
 
     /// Waits until every connection has ended.
@@ -219,6 +221,7 @@ impl Bound {
                 stream.set_nodelay(true)?;
                 let unencrypted = !address.ip().to_canonical().is_loopback();
                 let peer = Peer { address: Arc::from(address.to_string()), uid: None, unencrypted };
+                let stream = Near::new(stream, shared.peers.clone());
                 connections.tasks.spawn(async move {
                     shared.connection(stream, peer).await;
                     drop(permit);
@@ -228,6 +231,7 @@ impl Bound {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let peer = Peer { address: Arc::from(address.to_string()), ..Peer::default() };
+                let stream = Near::new(stream, shared.peers.clone());
                 let acceptor = TlsAcceptor::from(identity.config().map_err(std::io::Error::other)?);
                 connections.tasks.spawn(async move {
                     match tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(stream)).await {
@@ -242,6 +246,7 @@ impl Bound {
                 let (stream, _) = listener.accept().await?;
                 let uid = stream.peer_cred()?.uid();
                 let peer = Peer { address: Arc::from(format!("unix:uid={uid}")), uid: Some(uid), unencrypted: false };
+                let stream = Near::new(stream, shared.peers.clone());
                 connections.tasks.spawn(async move {
                     shared.connection(stream, peer).await;
                     drop(permit);

@@ -31,6 +31,7 @@ pub mod listen;
 pub mod local;
 pub mod management;
 pub mod metrics;
+mod near;
 pub mod open;
 pub mod parked;
 pub mod past;
