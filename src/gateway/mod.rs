@@ -4,10 +4,10 @@
 //! change: what was read in full goes on without it ([`gone`]).
 //!
 //! ```text
-//!   listen ─▶ http ─▶ wire ─▶ dispatch ─┬─ a read: from one view
-//!     └─ parked ◀─ event.from waits ────┼─ event.*, waiting: stream
-//!                                       ├─ logins: auth
-//!                                       └─ a mutation: the writer ─▶ (an operation: wait for its task)
+//!   listen ─▶ near ─▶ http ─▶ wire ─▶ dispatch ─┬─ a read: from one view
+//!              └─ parked ◀─ event.from waits ───┼─ event.*, waiting: stream
+//!                                               ├─ logins: auth
+//!                                               └─ a mutation: the writer ─▶ (an operation: wait for its task)
 //! ```
 //!
 //! Must never change a view, or know how anything is stored.
