@@ -11,19 +11,19 @@ use crate::views::View;
 /// also depends on whose object it is (one's own tasks) is the handler's to say.
 pub fn permitted(view: &View, principal: &Principal, message: &Message, args: &[Value]) -> Result<(), ApiError> {
     let may = |roles: Roles| roles.intersects(principal.roles);
-    let permission = message.full_name.to_lowercase();
+    let permission = || message.full_name.to_lowercase();
     match touched(message, args) {
         // The key's roles stand in the message's place.
         Touched::Key(field, key) => {
             if let Some(found) = protected::of(message.class, field).find(|protected| protected.is(key)) {
-                return if may(found.roles) { Ok(()) } else { Err(denied(format!("{permission}/key:{key}"))) };
+                return if may(found.roles) { Ok(()) } else { Err(denied(format!("{}/key:{key}", permission()))) };
             }
         }
         // What a whole map changes of protected keys needs the roles of both.
         Touched::Map(object, field, new) => {
             let changed = new.and_then(|new| denied_key(view, message.class, object, field, new, may));
             if let Some(key) = changed.filter(|_| may(message.roles)) {
-                return Err(denied(format!("{permission}/key:{key}")));
+                return Err(denied(format!("{}/key:{key}", permission())));
             }
         }
         Touched::Record(record) => {
@@ -31,13 +31,13 @@ pub fn permitted(view: &View, principal: &Principal, message: &Message, args: &[
                 let new = record.as_map().get(field);
                 let key = new.and_then(|new| denied_key(view, message.class, Ref::NULL, field, new, may));
                 if let Some(key) = key {
-                    return Err(denied(format!("{permission}/key:{key}")));
+                    return Err(denied(format!("{}/key:{key}", permission())));
                 }
             }
         }
         Touched::Nothing => {}
     }
-    if may(message.roles) { Ok(()) } else { Err(denied(permission)) }
+    if may(message.roles) { Ok(()) } else { Err(denied(permission())) }
 }
 
 fn denied(permission: String) -> ApiError {

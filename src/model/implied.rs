@@ -84,7 +84,8 @@ pub struct Model {
     far: Vec<Vec<Option<(ClassId, usize)>>>,
     /// Per class, per field: for a near side, the class and field index of its far side.
     near: Vec<Vec<Option<(ClassId, usize)>>>,
-    by_lower_case: Names<String, ClassId>,
+    /// Under their names, and these in lower case.
+    classes: Names<String, ClassId>,
 }
 
 /// The one model.
@@ -113,10 +114,9 @@ impl Model {
 
     /// A class by its name, in any case, as event subscriptions spell it.
     pub fn class(&self, name: &str) -> Option<ClassId> {
-        match self.by_lower_case.get(name) {
-            Some(class) => Some(*class),
-            None => self.by_lower_case.get(&name.to_ascii_lowercase()).copied(),
-        }
+        // The log spells them as they are.
+        let found = self.classes.get(name).or_else(|| self.classes.get(&name.to_ascii_lowercase()));
+        found.copied()
     }
 
     fn build() -> Model {
@@ -124,14 +124,15 @@ impl Model {
             .iter()
             .map(|class| class.fields.iter().enumerate().map(|(index, field)| (field.name, index)).collect())
             .collect();
-        let by_lower_case: Names<String, ClassId> =
-            CLASSES.iter().map(|class| (class.name.to_ascii_lowercase(), class.id)).collect();
+        let named =
+            |class: &&Class| [class.name.to_string(), class.name.to_ascii_lowercase()].map(|name| (name, class.id));
+        let classes: Names<String, ClassId> = CLASSES.iter().flat_map(named).collect();
         let mut far: Vec<Vec<_>> = CLASSES.iter().map(|class| vec![None; class.fields.len()]).collect();
         let mut near = far.clone();
         for class in CLASSES {
             for (index, field) in class.fields.iter().enumerate() {
                 if let Some((holder, name)) = field.far {
-                    let holder = by_lower_case[&holder.to_ascii_lowercase()];
+                    let holder = classes[holder];
                     let held = fields[holder as usize][name];
                     far[class.id as usize][index] = Some((holder, held));
                     near[holder as usize][held] = Some((class.id, index));
@@ -148,7 +149,7 @@ impl Model {
             by_name.insert(message.full_name.to_string(), index);
             by_name.insert(format!("{}_{}", message.class.name(), message.name), index);
         }
-        Model { messages, by_name, fields, far, near, by_lower_case }
+        Model { messages, by_name, fields, far, near, classes }
     }
 }
 
