@@ -5,8 +5,8 @@
 //! and only a signed checkpoint could tell. Must never know what an event means.
 //!
 //! ```text
-//!   storage ──read──▶ pages ──hashed, parsed──▶ pages ──▶ each event, as the caller wants
-//!    a task            a few     a thread        a few     the caller's own thread
+//!   storage ──read──▶ pages ──hashed──▶ pages ──parsed──▶ each event, as the caller wants
+//!    a task            a few   a thread  a few   by either  the caller's own thread
 //! ```
 
 use super::archive::shelf::position;
@@ -17,8 +17,9 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 /// Rows that are read at once.
 const PAGE_ROWS: usize = 1_000;
-/// Pages that may wait between two who work on them: they take turns at being the slower one.
-const PAGES_AHEAD: usize = 2;
+/// Pages that may wait between two who work on them: with fewer processors than workers each waits for its slice of time,
+/// in which the others do several.
+const PAGES_AHEAD: usize = 16;
 
 /// Why a log is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +86,20 @@ impl Chain {
 
     /// Checks that a row is the next one, and gives its event.
     pub fn next(&mut self, row: &Row) -> Result<Event, Broken> {
-        let event = self.check(row)?;
+        self.link(row)?;
+        event(row)
+    }
+
+    /// Checks that a row is the next one, whatever it says.
+    fn link(&mut self, row: &Row) -> Result<(), Broken> {
+        self.check(row)?;
         self.head = Head { lineage: row.lineage, position: row.position, time: row.time, hash: row.hash };
         self.term = row.term;
         self.rows += 1;
-        Ok(event)
+        Ok(())
     }
 
-    fn check(&self, row: &Row) -> Result<Event, Broken> {
+    fn check(&self, row: &Row) -> Result<(), Broken> {
         let wrong = |fault| Err(Broken::Row { position: row.position, fault });
         let Head { lineage, position, time, hash } = self.head;
         if row.position != position + 1 && row.kind != Kind::Lineage {
@@ -117,8 +124,14 @@ impl Chain {
         if row.schema == 0 || row.schema > SCHEMA {
             return wrong(Fault::Schema(row.schema));
         }
-        row.event().or_else(|error| wrong(Fault::Unreadable(error.to_string())))
+        Ok(())
     }
+}
+
+/// What a row says.
+fn event(row: &Row) -> Result<Event, Broken> {
+    let unreadable = |error: &dyn std::fmt::Display| Fault::Unreadable(error.to_string());
+    row.event().map_err(|error| Broken::Row { position: row.position, fault: unreadable(&error) })
 }
 
 /// Checks a log from behind `chain` to its present end. Every event passes `each` with its row's hash, which may object; after each page
@@ -133,19 +146,21 @@ pub async fn verify(
     let mut pages = check(chain.clone(), read(reader, chain.head.position), letting_go);
     loop {
         let page = pages.recv().await.expect("BUG: reading or checking a page panicked");
-        for (event, hash) in &page.events {
-            each(event, hash)
-                .map_err(|objection| Broken::Row { position: event.position, fault: Fault::Event(objection) })?;
+        let mut events = page.events.into_iter();
+        for row in &page.rows {
+            let event = events.next().map_or_else(|| event(row), Ok)?;
+            each(&event, &row.hash)
+                .map_err(|objection| Broken::Row { position: row.position, fault: Fault::Event(objection) })?;
         }
         if let Some(wrong) = page.wrong {
             return Err(wrong);
         }
         let Chain { head, rows, .. } = page.chain;
-        if page.events.is_empty() {
+        if page.rows.is_empty() {
             return Ok(Verified { rows, head });
         }
         progress(rows, head.position);
-        drop(done.send(page.events)); // who checks has time to let go of them
+        drop(done.send(page.rows)); // who checks has time to let go of them
     }
 }
 
@@ -169,28 +184,30 @@ fn read(reader: &LogReader, mut after: u64) -> Receiver<Rows> {
     coming
 }
 
-/// The events of some rows that follow one another, with their rows' hashes.
+/// Some rows that follow one another.
 struct Page {
-    events: Vec<(Event, Hash)>,
+    rows: Vec<Row>,
+    /// What they say, if it was read already.
+    events: Vec<Event>,
     /// Behind the last of them.
     chain: Chain,
     /// What is wrong with the row behind them.
     wrong: Option<Broken>,
 }
 
-/// Checks rows as they come, on a thread of its own, pages ahead of who folds them; and lets go of those that are done.
-fn check(
-    mut chain: Chain,
-    mut coming: Receiver<Rows>,
-    done: std::sync::mpsc::Receiver<Vec<(Event, Hash)>>,
-) -> Receiver<Page> {
+/// Checks rows as they come, on a thread of its own, pages ahead of who folds their events; and lets go of those that are
+/// done. What they say is read by who folds, or here while that one is behind.
+fn check(mut chain: Chain, mut coming: Receiver<Rows>, done: std::sync::mpsc::Receiver<Vec<Row>>) -> Receiver<Page> {
     let (pages, checked) = channel(PAGES_AHEAD);
     tokio::task::spawn_blocking(move || {
         while let Some(rows) = coming.blocking_recv() {
             done.try_iter().for_each(drop);
-            let mut page = Page { events: Vec::with_capacity(PAGE_ROWS), chain, wrong: None };
+            let mut page = Page { rows: Vec::with_capacity(PAGE_ROWS), events: Vec::new(), chain, wrong: None };
             page.wrong = rows.map_err(Broken::from).and_then(|rows| page.check(rows)).err();
             chain = page.chain.clone();
+            if pages.capacity() < PAGES_AHEAD / 2 {
+                page.read();
+            }
             if pages.blocking_send(page).is_err() {
                 return;
             }
@@ -203,9 +220,19 @@ impl Page {
     fn check(&mut self, rows: Vec<Result<Row, BadRow>>) -> Result<(), Broken> {
         for row in rows {
             let row = row.map_err(|bad| Broken::Row { position: bad.position, fault: Fault::Unreadable(bad.why) })?;
-            let event = self.chain.next(&row)?;
-            self.events.push((event, row.hash));
+            self.chain.link(&row)?;
+            self.rows.push(row);
         }
         Ok(())
+    }
+
+    /// Reads what its rows say; those behind one that cannot be read are not told of.
+    fn read(&mut self) {
+        self.events.reserve(self.rows.len());
+        let read = self.rows.iter().try_for_each(|row| event(row).map(|event| self.events.push(event)));
+        if let Err(wrong) = read {
+            self.wrong = Some(wrong);
+            self.rows.truncate(self.events.len());
+        }
     }
 }
