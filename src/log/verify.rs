@@ -16,7 +16,7 @@ use crate::event::{Event, Kind, SCHEMA};
 use tokio::sync::mpsc::{Receiver, channel};
 
 /// Rows that are read at once.
-const PAGE_ROWS: usize = 1_000;
+const PAGE_ROWS: usize = 250;
 /// Pages that may wait between two who work on them: with fewer processors than workers each waits for its slice of time,
 /// in which the others do several.
 const PAGES_AHEAD: usize = 16;
