@@ -29,6 +29,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const MOMENT: Duration = Duration::from_micros(100);
 /// Times in a row that a peer has come back within a moment, and nobody else has spoken, before it is thought to be near.
 const NEAR_AFTER: u32 = 8;
+/// The same at most, after it was waited for in vain: where others need the processor, a moment may last for milliseconds.
+const NEAR_AFTER_MOST: u32 = 4096;
 
 /// All peers, and who of them has spoken last.
 #[derive(Clone)]
@@ -64,6 +66,8 @@ pub struct Near<S> {
     answered: Option<Instant>,
     /// How often in a row it came back within a moment.
     quick: u32,
+    /// How often that is to be before it is near: twice as often each time it was waited for in vain, less as often as not.
+    wanted: u32,
     /// Others have had their turn since it was answered.
     looks: bool,
 }
@@ -71,7 +75,7 @@ pub struct Near<S> {
 impl<S> Near<S> {
     pub fn new(stream: S, peers: Peers) -> Near<S> {
         let id = peers.0.known.fetch_add(1, Ordering::Relaxed) + 1;
-        Near { stream, peers, id, answered: None, quick: 0, looks: false }
+        Near { stream, peers, id, answered: None, quick: 0, wanted: NEAR_AFTER, looks: false }
     }
 
     fn came(&mut self) {
@@ -85,7 +89,7 @@ impl<S> Near<S> {
 impl<S: AsFd> Near<S> {
     /// Waits for a peer that is near.
     fn linger(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Some(answered) = self.answered.filter(|_| self.quick >= NEAR_AFTER) else { return Poll::Pending };
+        let Some(answered) = self.answered.filter(|_| self.quick >= self.wanted) else { return Poll::Pending };
         if !std::mem::replace(&mut self.looks, true) {
             return pin!(tokio::task::yield_now()).poll(context).map(Ok); // the first time it is never ready
         }
@@ -93,6 +97,7 @@ impl<S: AsFd> Near<S> {
         while answered.elapsed() <= MOMENT {
             match recv(&self.stream, &mut *room, RecvFlags::DONTWAIT).map_err(io::Error::from) {
                 Ok((count, _)) => {
+                    self.wanted = NEAR_AFTER.max(self.wanted - 1);
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));
                 }
@@ -102,6 +107,7 @@ impl<S: AsFd> Near<S> {
             }
         }
         self.quick = 0;
+        self.wanted = NEAR_AFTER_MOST.min(2 * self.wanted);
         Poll::Pending
     }
 }
@@ -207,6 +213,7 @@ mod tests {
         near.answered = Instant::now().checked_sub(2 * MOMENT);
         assert!(look(&mut near).await.is_pending() && near.quick == NEAR_AFTER);
         assert!(look(&mut near).await.is_pending() && near.quick == 0);
+        assert_eq!(near.wanted, 2 * NEAR_AFTER, "it has to come back more often for it");
     }
 
     #[tokio::test]
