@@ -58,7 +58,7 @@ async fn a_copy_is_the_servers_view_at_every_position_compared() {
     let mut compared = 0;
     for one in following {
         let copies = one.await.expect("the story makes sense");
-        assert!(!copies.is_empty(), "nothing was heard of"); // on a busy machine one may begin when the others are done
+        assert!(copies.len() > 3, "only {} positions", copies.len());
         compared += copies.len();
         compare(&server, copies).await;
     }
