@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use xenledger::log::rows::Rows;
 use xenledger::model::MODEL;
 use xenledger::views::read::{ReadView, Scope};
@@ -30,24 +31,28 @@ type At = (u64, Json);
 async fn a_copy_is_the_servers_view_at_every_position_compared() {
     let server = Arc::new(Server::start().await);
     let ended = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::new(Semaphore::new(0));
     live(&server, 3).await;
     let mut changing = Vec::new();
     for _ in 0..CHANGING {
-        let (server, ended) = (server.clone(), ended.clone());
+        let (server, ended, begun) = (server.clone(), ended.clone(), begun.clone());
         changing.push(tokio::spawn(async move {
             live(&server, ROUNDS).await;
+            // Whoever follows has something to hear, however late it began.
+            drop(begun.acquire_many(2 * FOLLOWING as u32).await.expect("all begin"));
+            live(&server, 1).await;
             ended.fetch_add(1, Ordering::SeqCst);
         }));
     }
     let mut following = Vec::new();
     for nth in 0..2 * FOLLOWING {
-        let (server, ended) = (server.clone(), ended.clone());
+        let (server, ended, begun) = (server.clone(), ended.clone(), begun.clone());
         following.push(tokio::spawn(async move {
             // The snapshots are taken at different moments of the same commotion.
             for _ in 0..nth {
                 ask(&server, "network.get_all", &[]).await;
             }
-            if nth % 2 == 0 { stream(&server).await } else { long_polls(&server, &ended).await }
+            if nth % 2 == 0 { stream(&server, &begun).await } else { long_polls(&server, &ended, &begun).await }
         }));
     }
     for one in changing {
@@ -122,7 +127,7 @@ fn position(token: &str) -> u64 {
 }
 
 /// By Server-Sent Events.
-async fn stream(server: &Server) -> Vec<At> {
+async fn stream(server: &Server, begun: &Semaphore) -> Vec<At> {
     let (_, mut body) = fetch(server, &path(server, ""), &[]).await;
     let (mut copy, mut copies, mut text) = (Map::new(), Vec::new(), String::new());
     while !copies.last().is_some_and(|(_, copy): &At| copy.to_string().contains("the end")) {
@@ -133,7 +138,10 @@ async fn stream(server: &Server) -> Vec<At> {
             let data = || serde_json::from_str::<Json>(field("data: ").unwrap_or("{}")).expect("JSON");
             match (field("event: "), field("id: ")) {
                 (Some("snapshot"), _) => drop(copy.insert(key(&data()), data()["snapshot"].clone())),
-                (Some("live"), Some(id)) => copies.push((position(id), json!(copy))),
+                (Some("live"), Some(id)) => {
+                    begun.add_permits(1);
+                    copies.push((position(id), json!(copy)));
+                }
                 (None, Some(id)) => {
                     if field("data: ").is_some() {
                         apply(&mut copy, &data());
@@ -150,7 +158,7 @@ async fn stream(server: &Server) -> Vec<At> {
 }
 
 /// By long polls, a few events at a time.
-async fn long_polls(server: &Server, ended: &AtomicUsize) -> Vec<At> {
+async fn long_polls(server: &Server, ended: &AtomicUsize, begun: &Semaphore) -> Vec<At> {
     let (_, begin) = get(server, &path(server, "&timeout=0")).await;
     let mut copy = Map::new();
     for object in begin["snapshot"].as_array().expect("objects") {
@@ -158,6 +166,7 @@ async fn long_polls(server: &Server, ended: &AtomicUsize) -> Vec<At> {
     }
     let mut token = begin["token"].as_str().expect("a token").to_string();
     let mut copies = vec![(position(&token), json!(copy))];
+    begun.add_permits(1);
     loop {
         let over = ended.load(Ordering::SeqCst) == CHANGING;
         let (_, told) = get(server, &path(server, &format!("&timeout=0.05&max=3&token={token}"))).await;
