@@ -9,45 +9,82 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+/// Changes of an event, and fields of a change: most often there is one, and room for more would be most of what an
+/// event takes.
+const USUAL: usize = 1;
+
 /// Reads what [`Body`]'s `Serialize` wrote.
 pub fn body(payload: &str) -> Result<Body, serde_json::Error> {
-    let stored: StoredBody<'_> = serde_json::from_str(payload)?;
-    Ok(Body {
-        address: Arc::from(stored.address),
-        auth: Arc::from(stored.auth),
-        args: stored.args,
-        task: stored.task,
-        error: stored.error,
-        repeated: stored.repeated,
-        changes: stored.changes.into_iter().map(change).collect::<Result<_, _>>()?,
-    })
+    let mut deserializer = serde_json::Deserializer::from_str(payload);
+    let body = Stored::deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(body)
 }
 
+/// How a [`Body`] is stored: what is empty is left out.
 #[derive(Deserialize)]
-struct StoredBody<'a> {
-    #[serde(default, borrow)]
-    address: Cow<'a, str>,
+#[serde(remote = "Body")]
+struct Stored {
+    #[serde(default, deserialize_with = "text")]
+    address: Arc<str>,
+    #[serde(default, deserialize_with = "text")]
+    auth: Arc<str>,
     #[serde(default, deserialize_with = "args")]
     args: Vec<(Arc<str>, Json)>,
-    #[serde(default, borrow)]
-    auth: Cow<'a, str>,
-    #[serde(default, borrow)]
-    changes: Vec<StoredChange<'a>>,
+    task: Option<Ref>,
     #[serde(default)]
     error: Vec<String>,
     #[serde(default)]
     repeated: u64,
-    task: Option<Ref>,
+    #[serde(default, deserialize_with = "changes")]
+    changes: Vec<Change>,
+}
+
+/// A text, without a `String` on the way.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    struct Text;
+    impl Visitor<'_> for Text {
+        type Value = Arc<str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Arc<str>, E> {
+            Ok(Arc::from(text))
+        }
+    }
+    deserializer.deserialize_str(Text)
 }
 
 /// The arguments, in the order in which they are stored.
 fn args<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Arc<str>, Json)>, D::Error> {
     KeysOf(PhantomData::<Json>).deserialize(deserializer)
+}
+
+/// The changes, each as it comes.
+fn changes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Change>, D::Error> {
+    struct Changes;
+    impl<'de> Visitor<'de> for Changes {
+        type Value = Vec<Change>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of changes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Change>, A::Error> {
+            let mut changes = Vec::with_capacity(USUAL);
+            while let Some(stored) = list.next_element()? {
+                changes.push(change(stored).map_err(de::Error::custom)?);
+            }
+            Ok(changes)
+        }
+    }
+    deserializer.deserialize_seq(Changes)
 }
 
 #[derive(Deserialize)]
@@ -100,7 +137,7 @@ impl<'de, S: DeserializeSeed<'de>, F: Fn(Ty) -> S> Visitor<'de> for FieldsOf<F> 
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let fields = self.class.def().fields;
-        let mut members = Vec::new();
+        let mut members = Vec::with_capacity(USUAL);
         while let Some(name) = map.next_key::<&str>()? {
             let index = MODEL.field(self.class, name);
             let index = index.ok_or_else(|| de::Error::custom(format!("no field {}.{name}", self.class.name())))?;

@@ -145,11 +145,10 @@ pub async fn verify(
     let (done, letting_go) = std::sync::mpsc::channel();
     let mut pages = check(chain.clone(), read(reader, chain.head.position), letting_go);
     loop {
-        let page = pages.recv().await.expect("BUG: reading or checking a page panicked");
-        let mut events = page.events.into_iter();
-        for row in &page.rows {
-            let event = events.next().map_or_else(|| event(row), Ok)?;
-            each(&event, &row.hash)
+        let mut page = pages.recv().await.expect("BUG: reading or checking a page panicked");
+        page.read();
+        for (row, event) in page.rows.iter().zip(&page.events) {
+            each(event, &row.hash)
                 .map_err(|objection| Broken::Row { position: row.position, fault: Fault::Event(objection) })?;
         }
         if let Some(wrong) = page.wrong {
@@ -226,8 +225,11 @@ impl Page {
         Ok(())
     }
 
-    /// Reads what its rows say; those behind one that cannot be read are not told of.
+    /// Reads what its rows say, unless it was read; those behind one that cannot be read are not told of.
     fn read(&mut self) {
+        if !self.events.is_empty() {
+            return;
+        }
         self.events.reserve(self.rows.len());
         let read = self.rows.iter().try_for_each(|row| event(row).map(|event| self.events.push(event)));
         if let Err(wrong) = read {

@@ -10,6 +10,7 @@ pub mod check;
 mod classes;
 pub mod filter;
 pub mod fold;
+mod hash;
 pub mod measured;
 mod names;
 mod order;
@@ -37,8 +38,6 @@ use crate::value::{Micros, Read, Record, Ref, Value};
 use classes::Classes;
 use measured::Measured;
 use relations::{FieldId, HOLDING, Relations};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use trie::Trie;
 
@@ -205,28 +204,6 @@ impl View {
     /// How many objects there are of each class, as `event.from` tells its clients.
     pub fn counts(&self) -> impl Iterator<Item = (ClassId, usize)> {
         CLASSES.iter().map(|class| (class.id, self.class(class.id).objects.len()))
-    }
-
-    /// SHA-256 over every object's class, reference and fields that differ from their default, in order: equal states,
-    /// equal hashes. Defaults are frozen, so that a field that a newer version adds changes no hash of an older state.
-    pub fn state_hash(&self) -> Hash {
-        let mut sha = Sha256::new();
-        let mut classes: Vec<_> = CLASSES.iter().collect();
-        classes.sort_unstable_by_key(|class| class.name);
-        for class in classes {
-            let defaults = crate::value::default_record(class.id);
-            for (reference, object) in &self.class(class.id).objects {
-                sha.update(class.name.as_bytes());
-                sha.update(reference.0);
-                let differing = object.record.differences(defaults).map(|index| (index, &class.fields[index]));
-                let stored: BTreeMap<&str, crate::event::Stored<'_>> = differing
-                    .filter(|(_, field)| !field.flags.volatile && field.far.is_none())
-                    .map(|(index, field)| (field.name, crate::event::Stored(&object.record[index])))
-                    .collect();
-                sha.update(serde_json::to_vec(&stored).expect("BUG: a record is always JSON"));
-            }
-        }
-        sha.finalize().into()
     }
 }
 
