@@ -18,10 +18,10 @@ pub const PAGE: usize = 1000;
 
 /// A log to look back into, archived rows included.
 pub trait Rows: Send + Sync + 'static {
-    /// Rows behind `after`, in order, at most `limit`.
+    /// Rows behind `after`, in order, at most `limit`; only an empty page is the end.
     fn behind(&self, after: u64, limit: usize) -> Reading<'_, Vec<Row>>;
 
-    /// Rows before `before`, newest first, at most `limit`.
+    /// Rows before `before`, newest first, at most `limit`; only an empty page is the end.
     fn before(&self, before: u64, limit: usize) -> Reading<'_, Vec<Row>>;
 
     /// Where the log ends.

@@ -365,6 +365,26 @@ mod tests {
         assert!(matches!(appended, Appended::Done), "{appended:?}");
     }
 
+    /// Whoever reads pages of rows holds no more than some of them at once, however long each is.
+    #[tokio::test]
+    async fn a_page_ends_where_its_rows_are_long() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut log = SqliteLog::open(folder.path()).await.expect("a new log");
+        let (term, mut head) = log.open().await.expect("open");
+        for _ in 0..4 {
+            let rows = batch(term, &head, 1_500_000);
+            let appended = log.append(term, head.position, rows, VaultChanges::default()).await;
+            assert!(matches!(appended, Appended::Done), "{appended:?}");
+            head = log.head().await.expect("head");
+        }
+        let positions = |rows: Vec<Row>| rows.iter().map(|row| row.position).collect::<Vec<_>>();
+        let reader = log.reader();
+        assert_eq!(positions(reader.read(0, 10).await.expect("read")), [1, 2, 3]);
+        assert_eq!(positions(reader.read(3, 10).await.expect("read")), [4]);
+        assert_eq!(positions(reader.read_back(5, 10).await.expect("read")), [4, 3, 2]);
+        assert_eq!(positions(reader.read_back(2, 10).await.expect("read")), [1]);
+    }
+
     /// Any other failure may have come after the commit: nothing is written until the head was read again.
     #[tokio::test]
     async fn a_failing_disk_leaves_an_unknown_outcome() {

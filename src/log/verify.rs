@@ -15,7 +15,7 @@ use super::{Hash, Head, Row, StorageError, hash};
 use crate::event::{Event, Kind, SCHEMA};
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// Rows that are read at once.
+/// Rows that are read at once, or fewer that are long.
 const PAGE_ROWS: usize = 250;
 /// Pages that may wait between two who work on them: with fewer processors than workers each waits for its slice of time,
 /// in which the others do several.

@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 
 /// Rows that one page holds at most.
 pub const PAGE_ROWS_MAX: usize = 10_000;
+/// Bytes of payloads at which a page ends: a row may have as many as a call.
+const PAGE_BYTES: usize = 4 << 20;
 
 const BEHIND: &str = "SELECT position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash \
     FROM event WHERE position > ? ORDER BY position LIMIT ?";
@@ -46,7 +48,8 @@ impl LogReader {
         LogReader { readers: Readers::of(file), data, shelf: Shelf::default() }
     }
 
-    /// Rows behind `after`, in order: at most `limit`, and at most [`PAGE_ROWS_MAX`].
+    /// Rows behind `after`, in order: at most `limit`, at most [`PAGE_ROWS_MAX`], and fewer where they are long. Only an
+    /// empty page is the end.
     pub async fn read(&self, after: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
         let rows = self.rows(after, limit).await?.into_iter();
         rows.map(|row| row.map_err(|bad| StorageError(bad.to_string()))).collect()
@@ -77,9 +80,13 @@ impl LogReader {
         let page = self.readers.read(move |log| {
             let mut query = log.prepare_cached(query)?;
             let mut found = query.query([from, limit])?;
-            let (mut rows, mut names) = (Vec::new(), Names::default());
-            while let Some(row) = found.next()? {
-                rows.push(decode(row, &mut names));
+            let (mut rows, mut names, mut bytes) = (Vec::new(), Names::default(), 0);
+            while bytes < PAGE_BYTES
+                && let Some(row) = found.next()?
+            {
+                let row = decode(row, &mut names);
+                bytes += row.as_ref().map_or(0, |row| row.payload.len());
+                rows.push(row);
             }
             Ok(rows)
         });
@@ -112,8 +119,8 @@ impl LogReader {
         Ok((!page.is_empty()).then_some(page))
     }
 
-    /// Rows before `before`, newest first: at most `limit`, and at most [`PAGE_ROWS_MAX`]. Rows that are archived come
-    /// from there; a page ends where those here do.
+    /// Rows before `before`, newest first: at most `limit`, at most [`PAGE_ROWS_MAX`], and fewer where they are long.
+    /// Rows that are archived come from there; a page ends where those here do.
     pub async fn read_back(&self, before: u64, limit: usize) -> Result<Vec<Row>, StorageError> {
         let mut rows = self.page(BEFORE, before, limit).await?;
         if rows.is_empty()
