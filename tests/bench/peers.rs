@@ -1,6 +1,6 @@
 //! What our figures stand beside: other servers, started and loaded by the
-//! package in `peers/`, which is built when it is first needed and answers one
-//! line of JSON a run. A peer that is not there is said to be not there.
+//! package in `peers/`, which is built before the first is needed and answers
+//! one line of JSON a run. A peer that is not there is said to be not there.
 
 use serde_json::{Map, Value as Json};
 use std::path::Path;
@@ -8,6 +8,13 @@ use std::process::{Command, Stdio};
 
 /// The figures of one run, by name; in error, why there are none.
 pub type Figures = Result<Map<String, Json>, String>;
+
+/// Builds the loaders, and waits until what was built is on the disk: who measures the disk behind it would measure that.
+pub fn ready() {
+    // Without them each row says why.
+    let _ = built();
+    rustix::fs::sync();
+}
 
 /// Runs one workload of one peer: `nats-fan subscribers=1000 …`.
 pub fn run(folder: &Path, workload: &str, options: &[(&str, usize)]) -> Figures {

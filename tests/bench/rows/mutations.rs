@@ -19,6 +19,7 @@ const PEERS: [(&str, &str); 3] = [
 ];
 
 pub async fn rows(bench: &mut Bench) {
+    peers::ready();
     let server = Process::serve(&bench.data("mutations"));
     let pool = Pool::fill(&server, Devices::None).await;
     let (one, syncs) = one_beside_the_disk(bench, &server, &pool).await;
