@@ -1,6 +1,7 @@
 //! What our figures stand beside: other servers, started and loaded by the
-//! package in `peers/`, which is built before the first is needed and answers
-//! one line of JSON a run. A peer that is not there is said to be not there.
+//! package in `peers/`, which is built when it is first needed, or before the
+//! disk is measured, and answers one line of JSON a run. A peer that is not
+//! there is said to be not there.
 
 use serde_json::{Map, Value as Json};
 use std::path::Path;
