@@ -9,21 +9,23 @@
 //!             write ─▶ tell (row of kind `seal`) ─▶ note ─▶ trim
 //! ```
 //!
-//! The state's hash in a seal is that of the published view, so a range ends
-//! where the view is. Who starts with a long log that was never sealed catches
-//! up in ranges of ordinary size, on a view of its own.
+//! What takes time, to write the file, is done in the [`background`]: what it
+//! costs is the time that clients leave. It falls behind while they leave none,
+//! and catches up in ranges of ordinary size.
 
+use super::super::StorageError;
 use super::super::rows::{Moment, PAGE, Rows};
 use super::super::writer::Ledger;
-use super::super::{Hash, StorageError, hash};
-use super::file::{Packed, Packer, Unpacker, digest};
-use super::{Archive, MESSAGE, file_name, first_in, storage};
+use super::file::digest;
+use super::range::Range;
+use super::{Archive, MESSAGE, background, first_in, storage};
 use crate::command::{Command, Draft, Principal};
 use crate::event::Kind;
 use crate::value::{Micros, Value};
-use crate::views::{View, replay};
+use crate::views::View;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +52,7 @@ pub struct Rules {
 /// See the module.
 pub struct Keeper {
     ledger: Ledger,
-    rows: Box<dyn Rows>,
+    rows: Arc<dyn Rows>,
     folder: PathBuf,
     rules: Rules,
     /// The view at the end of the newest archive, while it catches up.
@@ -61,7 +63,7 @@ pub struct Keeper {
 
 impl Keeper {
     pub fn new(ledger: Ledger, rows: impl Rows, folder: PathBuf, rules: Rules) -> Keeper {
-        Keeper { ledger, rows: Box::new(rows), folder, rules, view: None, looked: None }
+        Keeper { ledger, rows: Arc::new(rows), folder, rules, view: None, looked: None }
     }
 
     /// Works until the server stops.
@@ -182,55 +184,17 @@ impl Keeper {
 
     /// Writes the file of the next range, which ends at `present` or before it, and makes it durable.
     pub async fn write(&mut self, sealed: Option<Archive>, present: &View) -> Result<Archive, StorageError> {
-        let (after, previous) = sealed.map_or((0, hash::GENESIS), |sealed| (sealed.last, sealed.hash));
-        let far = present.position.saturating_sub(after) > self.rules.rows.saturating_mul(2);
-        let most = if far { self.rules.rows } else { u64::MAX };
-        let mut view = if far { Some(self.view_at(after).await?) } else { None };
-        let new = self.folder.join(file_name(present.lineage, after + 1, 0) + ".new");
-        let mut packer = Packer::create(&new, previous)?;
-        let (mut first, mut last, mut rows) = (None, after, 0);
-        while last < present.position && rows < most {
-            let page = self.rows.behind(last, PAGE.min((most - rows) as usize)).await?;
-            let wanted = page.iter().take_while(|row| row.position <= present.position);
-            let mut packed = 0;
-            for row in wanted {
-                packer.push(row)?;
-                if let Some(view) = &mut view {
-                    follow(view, row)?;
-                }
-                first.get_or_insert(row.position);
-                (last, packed) = (row.position, packed + 1);
-            }
-            if packed == 0 {
-                break;
-            }
-            rows += packed;
-            tokio::task::yield_now().await;
-        }
-        let state = state_hash(view.clone().unwrap_or_else(|| present.clone())).await;
+        let range = Range {
+            rows: self.rows.clone(),
+            folder: self.folder.clone(),
+            size: self.rules.rows,
+            sealed,
+            present: present.clone(),
+        };
+        let written = background::work(range.write(self.view.take())).await;
+        let (archive, view) = written.map_err(|error| storage("no thread writes for", &self.folder, error))??;
         self.view = view;
-        let first = first.ok_or_else(|| StorageError("there is nothing to archive".into()))?;
-        let file = file_name(present.lineage, first, last);
-        let path = self.folder.join(&file);
-        let packed = put(packer, new, path, previous).await?;
-        Ok(Archive { first, last, rows: packed.rows, hash: packed.hash, file, digest: packed.digest, state })
-    }
-
-    /// The view at the end of the newest archive.
-    async fn view_at(&mut self, position: u64) -> Result<View, StorageError> {
-        let mut view = self.view.take().filter(|view| view.position <= position).unwrap_or_default();
-        while view.position < position {
-            let page = self.rows.behind(view.position, PAGE).await?;
-            let before = view.position;
-            for row in page.iter().take_while(|row| row.position <= position) {
-                follow(&mut view, row)?;
-            }
-            if view.position == before {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        Ok(view)
+        Ok(archive)
     }
 
     /// Writes the row of kind `seal`.
@@ -268,42 +232,4 @@ impl Keeper {
         }
         Ok(())
     }
-}
-
-fn follow(view: &mut View, row: &super::super::Row) -> Result<(), StorageError> {
-    replay(view, &row.event().map_err(|error| StorageError(format!("row {}: {error}", row.position)))?);
-    view.hash = row.hash;
-    Ok(())
-}
-
-async fn state_hash(view: View) -> Hash {
-    let hashed = tokio::task::spawn_blocking(move || view.state_hash());
-    hashed.await.expect("BUG: hashing a view panicked")
-}
-
-/// Finishes a file, reads it back, and only then gives it its name.
-async fn put(packer: Packer, new: PathBuf, path: PathBuf, previous: Hash) -> Result<Packed, StorageError> {
-    let put = tokio::task::spawn_blocking(move || {
-        let packed = packer.finish()?;
-        read_back(&new, previous, &packed)?;
-        fs::rename(&new, &path).map_err(|error| storage("cannot rename", &new, error))?;
-        let folder = path.parent().expect("BUG: it is in the archive folder");
-        let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| storage("cannot sync", folder, error))?;
-        Ok(packed)
-    });
-    put.await.expect("BUG: writing an archive panicked")
-}
-
-/// A file that cannot be read back whole is no archive.
-fn read_back(path: &Path, previous: Hash, packed: &Packed) -> Result<(), StorageError> {
-    let (mut rows, mut last) = (0, previous);
-    for row in Unpacker::open(path)?.rows() {
-        let row = row.map_err(|bad| StorageError(format!("the new archive is damaged: {bad}")))?;
-        (rows, last) = (rows + 1, row.hash);
-    }
-    if (rows, last) != (packed.rows, packed.hash) || digest(path)? != packed.digest {
-        return Err(storage("what was written differs in", path, "the disk is damaged"));
-    }
-    Ok(())
 }

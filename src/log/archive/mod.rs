@@ -10,10 +10,13 @@
 //! ```
 //!
 //! [`file`] is the form of the files, [`shelf`] reads them for the log's reader,
-//! [`keeper`] is the task that fills them. Must never know what an event means.
+//! [`keeper`] is the task that has them filled, range by [`range`], in the
+//! [`background`]. Must never know what an event means.
 
+mod background;
 pub mod file;
 pub mod keeper;
+mod range;
 mod row;
 pub mod shelf;
 
