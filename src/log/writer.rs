@@ -476,11 +476,21 @@ impl<P: Port> Writer<P> {
         }
         let before = std::mem::replace(&mut self.current, Arc::new(batch.working));
         self.view.store(self.current.clone());
-        for (sender, answer) in batch.answers {
-            drop(sender.send(answer)); // whoever hung up loses the answer, not the change
-        }
+        answer(batch.answers);
         let (view, events, bytes) = (self.current.clone(), batch.events, batch.bytes);
         (self.publish)(Arc::new(Published { before, view, events, bytes }));
+    }
+}
+
+/// Gives answers. Many are given by a thread of the runtime, which has their callers on its hands: to hand each of them
+/// over to it takes longer, and others wait for the writer.
+fn answer(answers: Vec<(oneshot::Sender<Answer>, Answer)>) {
+    // Whoever hung up loses the answer, not the change.
+    let many = answers.len() > 1;
+    let give = move || answers.into_iter().for_each(|(sender, answer)| drop(sender.send(answer)));
+    match many {
+        false => give(),
+        true => drop(tokio::spawn(async move { give() })),
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Names(Trie<Entry, ()>);
 type Entry = (u64, Ref);
 
 impl trie::Key for Entry {
+    const LEAF_MAX: usize = 32;
+
     fn half_byte(&self, depth: usize) -> usize {
         const HASH: usize = 2 * size_of::<u64>();
         match depth.checked_sub(HASH) {

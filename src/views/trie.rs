@@ -22,13 +22,15 @@ use std::sync::Arc;
 
 /// Branches of a node.
 const WIDTH: usize = 16;
-/// Entries that lie together in a leaf.
-const LEAF_MAX: usize = 8;
-/// A branch with no more entries than these becomes a leaf again: less than splits it, so that it does not flutter.
-const MERGED_AT: usize = LEAF_MAX / 2;
 
 /// A key, by its half bytes: two keys are in the order of the first that differs.
 pub trait Key: Copy + Ord {
+    /// Entries that lie together in a leaf. More where a leaf is copied as bytes: above it are fewer branches to copy then,
+    /// whose pointers are counted one by one.
+    const LEAF_MAX: usize = 8;
+    /// A branch with no more entries than these becomes a leaf again: less than splits it, so that it does not flutter.
+    const MERGED_AT: usize = Self::LEAF_MAX / 2;
+
     /// The half byte at this depth, 0 to 15. Asked only where keys may still differ.
     fn half_byte(&self, depth: usize) -> usize;
 }
@@ -166,7 +168,7 @@ fn node<K: Key, V: Clone>(entries: &[(K, V)], depth: usize) -> Node<K, V> {
     if entries.is_empty() {
         return Node::Empty;
     }
-    if entries.len() <= LEAF_MAX {
+    if entries.len() <= K::LEAF_MAX {
         return Node::Leaf(entries.into());
     }
     let mut nodes = [const { Node::Empty }; WIDTH];
@@ -227,7 +229,7 @@ fn few<K: Key, V: Clone>(nodes: &[Node<K, V>; WIDTH]) -> Option<Vec<(K, V)>> {
         Node::Leaf(entries) => Some(&entries[..]),
         _ => None,
     });
-    (held <= MERGED_AT).then(|| leaves.flatten().cloned().collect())
+    (held <= K::MERGED_AT).then(|| leaves.flatten().cloned().collect())
 }
 
 /// See [`Trie::iter`].

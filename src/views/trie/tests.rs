@@ -81,6 +81,6 @@ fn a_change_leaves_alone_what_is_beside_it() {
     let mut after = before.clone();
     after.insert(0u16.to_be_bytes(), Arc::new(1));
     let shared = before.values().filter(|value| Arc::strong_count(value) == 1).count();
-    assert!(before.len() - shared <= LEAF_MAX, "only the leaf was copied");
+    assert!(before.len() - shared <= Short::LEAF_MAX, "only the leaf was copied");
     assert!(!after.is_same(&before));
 }
