@@ -32,8 +32,8 @@ pub fn fdatasync(folder: &Path, time: Duration) -> f64 {
     done as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Rows per second that SQLite alone appends durably in batches of `batch`, with rows like ours.
-pub async fn sqlite(folder: &Path, batch: usize) -> f64 {
+/// Rows per second that SQLite alone appends durably in batches of `batch`, for `time`, with rows like ours.
+pub async fn sqlite(folder: &Path, batch: usize, time: Duration) -> f64 {
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(folder.join("raw.sqlite"))
         .create_if_missing(true)
@@ -50,7 +50,7 @@ pub async fn sqlite(folder: &Path, batch: usize) -> f64 {
     let rows = serde_json::to_string(&rows).expect("JSON");
     let started = Instant::now();
     let mut done = 0;
-    while started.elapsed() < Duration::from_secs(3) {
+    while started.elapsed() < time {
         sqlx::query(insert).bind(&rows).execute(&mut connection).await.expect("SQLite inserts");
         done += batch;
     }
