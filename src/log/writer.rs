@@ -76,7 +76,7 @@ pub struct Published {
     pub bytes: usize,
 }
 
-/// Called after the answers have left, once a batch, in order.
+/// Called once a batch, in order, when its answers are on their way.
 pub type Publish = Box<dyn FnMut(Arc<Published>) + Send>;
 
 /// How the answer to a change begins that was not made because of the log, and to one of which that is not known.
