@@ -5,10 +5,11 @@ from house import MIB, Guest
 from truth import domains
 
 
-def seen(house, guest, command, pattern):
-    """What the guest answers to a command."""
+def seen(house, guest, command, file, pattern):
+    """What the guest answers to a command on a file of a new device, which Linux makes a moment after it has told Xen that
+    it is connected to it."""
     since = guest.said()
-    guest.does("echo GUEST-SEES $(%s)" % command)
+    guest.does("until test -e %s; do sleep 1; done; echo GUEST-SEES $(%s %s)" % (file, command, file))
     return guest.says("^GUEST-SEES.*%s" % pattern, since)
 
 
@@ -18,7 +19,7 @@ def disks(house, guest):
     vdi, vbd = guest.disk("3", "SECOND-DISK")
     x.VBD.plug(vbd)
     house.agrees()
-    seen(house, guest, "head -c 11 /dev/xvdd", "SECOND-DISK")
+    seen(house, guest, "head -c 11", "/dev/xvdd", "SECOND-DISK")
     guest.does("echo WRITTEN-BY-GUEST >/dev/xvdd; sync; echo GUEST-WROTE")
     guest.says("^GUEST-WROTE")
     x.VBD.unplug(vbd)
@@ -29,7 +30,7 @@ def disks(house, guest):
     vbd = guest.attach(vdi, "3", "RO")
     x.VBD.plug(vbd)
     house.agrees()
-    seen(house, guest, "cat /sys/block/xvdd/ro", "1")
+    seen(house, guest, "cat", "/sys/block/xvdd/ro", "1")
     x.VBD.unplug(vbd)
     house.agrees()
     x.VBD.destroy(vbd)
@@ -44,7 +45,7 @@ def interfaces(house, guest):
     vif = guest.interface("2", MAC="00:16:3e:12:34:56", **limit)
     x.VIF.plug(vif)
     house.agrees()
-    seen(house, guest, "cat /sys/class/net/eth1/address", "00:16:3e:12:34:56")
+    seen(house, guest, "cat", "/sys/class/net/eth1/address", "00:16:3e:12:34:56")
     assert "vif%d.2" % guest.domid in house.run("ls /sys/class/net/guests0/brif")
     assert house.run("xenstore-read /local/domain/0/backend/vif/%d/2/rate" % guest.domid), "no limit of its rate"
     x.VIF.unplug(vif)
