@@ -1,14 +1,16 @@
 //! A log in a folder with its writer, in this process, that can end and begin again.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use xenledger::command::{Call, Command, Intent, Principal};
-use xenledger::log::archive::FOLDER;
 use xenledger::log::archive::keeper::{Keeper, Rules};
-use xenledger::log::rows::Rows;
+use xenledger::log::archive::{Archive, FOLDER};
+use xenledger::log::rows::{Reading, Rows};
 use xenledger::log::sqlite::{LogReader, SqliteLog};
 use xenledger::log::verify::{Chain, verify};
 use xenledger::log::writer::{Ledger, Writer};
-use xenledger::log::{Hash, Port, Row};
+use xenledger::log::{Hash, Head, Port, Row};
 use xenledger::model::MODEL;
 use xenledger::value::Value;
 use xenledger::views::{View, past::forward, restore};
@@ -120,6 +122,46 @@ impl House {
 
     pub async fn state_at(&self, position: u64) -> Hash {
         forward(&self.reader, View::default(), position, |_| ()).await.expect("folded").state_hash()
+    }
+}
+
+/// A log that remembers behind which position somebody read.
+#[derive(Clone)]
+pub struct Watched {
+    rows: LogReader,
+    lowest: Arc<AtomicU64>,
+}
+
+impl Watched {
+    pub fn of(rows: LogReader) -> Watched {
+        Watched { rows, lowest: Arc::new(AtomicU64::new(u64::MAX)) }
+    }
+
+    pub fn forget(&self) {
+        self.lowest.store(u64::MAX, Relaxed);
+    }
+
+    pub fn lowest(&self) -> u64 {
+        self.lowest.load(Relaxed)
+    }
+}
+
+impl Rows for Watched {
+    fn behind(&self, after: u64, limit: usize) -> Reading<'_, Vec<Row>> {
+        self.lowest.fetch_min(after, Relaxed);
+        self.rows.behind(after, limit)
+    }
+
+    fn before(&self, before: u64, limit: usize) -> Reading<'_, Vec<Row>> {
+        self.rows.before(before, limit)
+    }
+
+    fn end(&self) -> Reading<'_, Head> {
+        self.rows.end()
+    }
+
+    fn archived(&self) -> Reading<'_, Option<Archive>> {
+        Rows::archived(&self.rows)
     }
 }
 

@@ -11,7 +11,7 @@ mod saved;
 mod tamper;
 mod versions;
 
-use house::{House, RULES};
+use house::{House, RULES, Watched};
 use std::sync::Arc;
 use xenledger::event::Kind;
 use xenledger::log::archive::keeper::{Keeper, Rules};
@@ -129,6 +129,27 @@ async fn a_long_log_is_caught_up_with_in_ordinary_files() {
     house.trim().await;
     house.whole(&expected).await;
     for (archive, _) in archives {
+        assert_eq!(house.state_at(archive.last).await, archive.state, "the state at {}", archive.last);
+    }
+}
+
+/// While it wrote a file, the log went on by more than it makes one file of: the next one is folded from there.
+#[tokio::test]
+async fn who_falls_behind_goes_on_where_he_was() {
+    let house = House::new().await;
+    house.work(RULES.rows).await;
+    let rows = Watched::of(house.reader.clone());
+    let mut keeper = Keeper::new(house.ledger.clone(), rows.clone(), house.folder.clone(), RULES);
+    let present = house.ledger.view();
+    house.work(RULES.rows * 5).await;
+    let archive = keeper.write(None, &present).await.expect("written");
+    let last = archive.last;
+    keeper.tell(&archive).await.expect("told");
+    house.ledger.seal(archive).await.expect("noted");
+    rows.forget();
+    assert!(keeper.seal(RULES.rows).await.expect("sealed"));
+    assert_eq!(rows.lowest(), last, "nothing before is read again");
+    for (archive, _) in house.reader.archives().await.expect("readable") {
         assert_eq!(house.state_at(archive.last).await, archive.state, "the state at {}", archive.last);
     }
 }

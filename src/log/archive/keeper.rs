@@ -29,8 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often it looks whether there is something to do.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often it looks whether there is something to do: in a storm a range is full within seconds, and who comes late has
+/// to hash a view of his own.
+const EVERY: Duration = Duration::from_secs(1);
 /// Rows that go from the database in one transaction: few, since mutations wait for it.
 const TRIM_ROWS: usize = 500;
 /// How often it looks up to where rows are too old, in microseconds.
@@ -55,7 +56,7 @@ pub struct Keeper {
     rows: Arc<dyn Rows>,
     folder: PathBuf,
     rules: Rules,
-    /// The view at the end of the newest archive, while it catches up.
+    /// The view at the end of the newest archive, while it catches up or may soon have to.
     view: Option<View>,
     /// When it was last looked up to where rows are too old.
     looked: Option<Micros>,
@@ -82,7 +83,7 @@ impl Keeper {
                 Ok(false) => EVERY,
                 Err(error) => {
                     tracing::error!(%error, "the log could not be archived; nothing is lost, it is tried again");
-                    EVERY * 12
+                    EVERY * 60
                 }
             };
             tokio::select! {
@@ -193,7 +194,9 @@ impl Keeper {
         };
         let written = background::work(range.write(self.view.take())).await;
         let (archive, view) = written.map_err(|error| storage("no thread writes for", &self.folder, error))??;
-        self.view = view;
+        // Kept only where it may be needed: what has changed since stays in memory for it.
+        let ahead = self.ledger.view().position.saturating_sub(archive.last);
+        self.view = view.or_else(|| (ahead >= self.rules.rows / 4).then(|| present.clone()));
         Ok(archive)
     }
 
