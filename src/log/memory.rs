@@ -6,8 +6,7 @@
 
 use super::archive::Archive;
 use super::vault::{Reading, Secrets};
-use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges, hash};
-use crate::event::Kind;
+use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges, continues, hash};
 use crate::value::Ref;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,13 +104,7 @@ impl State {
     }
 
     fn accepts(&self, term: u64, expected: u64, rows: &[Row]) -> bool {
-        let mut position = expected;
-        let mut follows = |row: &Row| {
-            let follows = row.position == position + 1 || (row.kind == Kind::Lineage && row.position > position);
-            position = row.position;
-            follows && row.term == term
-        };
-        term == self.term && expected == self.head().position && rows.iter().all(&mut follows)
+        term == self.term && expected == self.head().position && continues(rows, term, expected)
     }
 
     fn write(&mut self, rows: Vec<Row>, vault: VaultChanges) {

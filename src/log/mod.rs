@@ -126,6 +126,15 @@ pub enum Appended {
     Unknown(StorageError),
 }
 
+/// Whether rows go on behind a position, all under one term: the rule of every port. Only a lineage may begin further on.
+fn continues(rows: &[Row], term: u64, behind: u64) -> bool {
+    let before = std::iter::once(behind).chain(rows.iter().map(|row| row.position));
+    before.zip(rows).all(|(before, row)| {
+        let next = row.position == before + 1 || (row.kind == Kind::Lineage && row.position > before);
+        next && row.term == term
+    })
+}
+
 /// Why storage did not do it; for operators, never for clients.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

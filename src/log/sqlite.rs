@@ -2,8 +2,10 @@
 //!
 //! One connection writes, on the thread that asks: a hop to another one would
 //! cost more than the statement. One checkpoints behind it ([`checkpoint`]); a
-//! small pool reads ([`LogReader`]). A batch of rows is one statement and one
-//! sync of the write-ahead log. Must never know what an event means.
+//! small pool reads ([`LogReader`]). A batch of rows is one transaction and one
+//! sync of the write-ahead log. Triggers hold everybody to the log's rules but
+//! an append, which looks once a batch at what they would look at for each
+//! row. Must never know what an event means.
 //!
 //! ```text
 //!   open ──▶ writing ──▶ Done | Conflict | NotWritten ──▶ writing
@@ -21,9 +23,10 @@ pub use reader::{BadRow, LogReader, PAGE_ROWS_MAX};
 
 use super::archive::Archive;
 use super::folder::Folder;
-use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges};
+use super::{Appended, Head, Port, Row, Sealed, StorageError, VaultChanges, continues};
 use crate::value::Ref;
 use checkpoint::Checkpoints;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -80,7 +83,7 @@ impl SqliteLog {
         self.reader.clone()
     }
 
-    /// The connection, opened again if an outcome is unknown. The old one is closed first: nothing may be written behind
+    /// The connection, with the triggers watching; opened again if an outcome is unknown. The old one is closed first: nothing may be written behind
     /// the head that is read next.
     fn connected(&mut self) -> Result<&mut Connection, StorageError> {
         if self.unsettled {
@@ -95,6 +98,7 @@ impl SqliteLog {
                 connection
             }
         };
+        triggers(&connection, true).map_err(failed)?;
         Ok(self.connection.insert(connection))
     }
 }
@@ -113,12 +117,7 @@ impl Port for SqliteLog {
                 return Appended::NotWritten(StorageError("the head must be read first: an outcome is unknown".into()));
             }
         };
-        let appended = match rows.first() {
-            Some(first) if insert::fits_one_statement(&rows) && is_plain(first, expected, &vault) => {
-                insert::rows(connection, &rows).map_or_else(classify, |()| Appended::Done)
-            }
-            _ => append_slowly(connection, term, expected, &rows, &vault),
-        };
+        let appended = commit(connection, term, expected, &rows, &vault);
         self.unsettled = matches!(appended, Appended::Unknown(_));
         if !self.unsettled {
             self.checkpoints.written(rows.iter().map(|row| row.payload.len() + ROW_OVERHEAD).sum());
@@ -163,13 +162,17 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, data: &Path) -> R
 /// What a row takes beside its payload, in bytes: an estimate for the checkpoints.
 const ROW_OVERHEAD: usize = 150;
 
-/// Whether the triggers alone hold the batch to `expected`: then one statement is a whole append.
-fn is_plain(first: &Row, expected: u64, vault: &VaultChanges) -> bool {
-    first.position == expected + 1 && vault.put.is_empty() && vault.erase.is_empty()
-}
-
 /// Under which term the log is written now.
 const TERM: &str = "SELECT term FROM writer";
+
+/// The same, and behind which position it goes on.
+const AT: &str = "SELECT term, ifnull((SELECT max(position) FROM event), 0) FROM writer";
+
+/// Has the triggers watch over a connection, or not. To run one for each row takes longer than to write the row, and an
+/// append holds to their rules by itself.
+fn triggers(connection: &Connection, watch: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, watch).map(drop)
+}
 
 /// Raises the term, by a commit whose failure is heard: `RETURNING` commits when its rows are dropped.
 fn raise(connection: &mut Connection) -> rusqlite::Result<u64> {
@@ -186,26 +189,28 @@ fn head(connection: &Connection) -> Result<Head, StorageError> {
     reader::head_of(newest.optional().map_err(failed)?)
 }
 
-/// An append in a transaction of several statements: the vault changes too, the batch is long, or its first row jumps.
-fn append_slowly(
-    connection: &mut Connection,
-    term: u64,
-    expected: u64,
-    rows: &[Row],
-    vault: &VaultChanges,
-) -> Appended {
-    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
-        Ok(transaction) => transaction,
-        Err(error) => return Appended::NotWritten(failed(error)),
-    };
-    let outcome = match write(&transaction, term, expected, rows, vault) {
-        Ok(true) => return transaction.commit().map_or_else(classify, |()| Appended::Done),
+/// Appends in one transaction, which looks for the head and the term itself.
+fn commit(connection: &Connection, term: u64, expected: u64, rows: &[Row], vault: &VaultChanges) -> Appended {
+    let begun = triggers(connection, false).and_then(|()| run(connection, "BEGIN IMMEDIATE"));
+    if let Err(error) = begun {
+        return Appended::NotWritten(failed(error));
+    }
+    let outcome = match write(connection, term, expected, rows, vault) {
+        Ok(true) => run(connection, "COMMIT").map_or_else(classify, |()| Appended::Done),
         Ok(false) => Appended::Conflict,
-        Err(error) if is_conflict(&error) => Appended::Conflict,
         Err(error) => Appended::NotWritten(failed(error)),
     };
-    // Without its commit nothing of a transaction is ever found again, even if rolling back fails.
-    transaction.rollback().map_or_else(|error| Appended::Unknown(failed(error)), |()| outcome)
+    // What fails badly enough has been rolled back by itself.
+    match connection.is_autocommit() {
+        true => outcome,
+        // Without its commit nothing of a transaction is ever found again, even if rolling back fails.
+        false => run(connection, "ROLLBACK").map_or_else(|error| Appended::Unknown(failed(error)), |()| outcome),
+    }
+}
+
+/// A statement that is used again and again, and gives nothing.
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.raw_execute().map(drop)
 }
 
 /// Writes everything but the commit; `false` if the log is not where the caller thinks.
@@ -216,9 +221,8 @@ fn write(
     rows: &[Row],
     vault: &VaultChanges,
 ) -> rusqlite::Result<bool> {
-    let current: i64 = connection.query_row(TERM, [], |row| row.get(0))?;
-    let head: i64 = connection.query_row("SELECT ifnull(max(position), 0) FROM event", [], |row| row.get(0))?;
-    if (current as u64, head as u64) != (term, expected) {
+    let (current, head): (i64, i64) = connection.prepare_cached(AT)?.query_row([], |row| row.try_into())?;
+    if (current as u64, head as u64) != (term, expected) || !continues(rows, term, expected) {
         return Ok(false);
     }
     for some in rows.chunks(insert::ROWS_MAX) {
@@ -231,7 +235,6 @@ fn write(
 /// How a statement that commits, failed.
 fn classify(error: rusqlite::Error) -> Appended {
     match error.sqlite_error() {
-        _ if is_conflict(&error) => Appended::Conflict,
         Some(code) if ROLLED_BACK.contains(&(code.extended_code & 0xff)) => Appended::NotWritten(failed(error)),
         _ => Appended::Unknown(failed(error)),
     }
@@ -240,16 +243,6 @@ fn classify(error: rusqlite::Error) -> Appended {
 /// SQLite's primary codes that come before a commit is in the write-ahead log: ERROR, BUSY, LOCKED, READONLY, FULL,
 /// TOOBIG, CONSTRAINT and MISMATCH. A full disk is among them, since the frame that commits is the last one written.
 const ROLLED_BACK: [i32; 8] = [1, 5, 6, 8, 13, 18, 19, 20];
-
-/// The triggers look at a row before its key is looked at.
-fn is_conflict(error: &rusqlite::Error) -> bool {
-    match error {
-        rusqlite::Error::SqliteFailure(code, Some(text)) => {
-            code.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER && text.starts_with("conflict:")
-        }
-        _ => false,
-    }
-}
 
 /// Why the connection that writes did not do it.
 fn failed(error: rusqlite::Error) -> StorageError {
@@ -363,6 +356,18 @@ mod tests {
         }
         let appended = log.append(term, 0, batch(term, &head, 100_000), VaultChanges::default()).await;
         assert!(matches!(appended, Appended::Done), "{appended:?}");
+    }
+
+    /// What an append does without, everything else that the port writes is held to.
+    #[tokio::test]
+    async fn but_for_appends_the_triggers_watch() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut log = SqliteLog::open(folder.path()).await.expect("a new log");
+        let (term, head) = log.open().await.expect("open");
+        let appended = log.append(term, 0, batch(term, &head, 1), VaultChanges::default()).await;
+        assert!(matches!(appended, Appended::Done), "{appended:?}");
+        let refused = log.connected().expect("connected").execute("DELETE FROM event", []).expect_err("a trigger");
+        assert!(refused.to_string().contains("only archived rows"), "{refused}");
     }
 
     /// Whoever reads pages of rows holds no more than some of them at once, however long each is.

@@ -18,16 +18,8 @@ static SQL: LazyLock<[String; STATEMENTS]> = LazyLock::new(|| std::array::from_f
 
 fn statement(rows: usize) -> String {
     const INTO: &str = "INSERT INTO event (position, kind, lineage, term, time, schema, principal, message, request, cause, payload, hash)";
-    if rows == 1 {
-        // SQLite would put it into a table of its own first, as it does with several.
-        return format!("{INTO} VALUES (?,?,?,?,?,?,?,?,?,?,?,?)");
-    }
     let values = vec!["(?,?,?,?,?,?,?,?,?,?,?,?)"; rows].join(",");
     format!("{INTO} SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL")
-}
-
-pub fn fits_one_statement(rows: &[Row]) -> bool {
-    rows.len() <= ROWS_MAX
 }
 
 /// Inserts at least one and at most [`ROWS_MAX`] rows, by one statement.
