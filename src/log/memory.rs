@@ -44,6 +44,7 @@ struct State {
     injected: VecDeque<Injected>,
     broken: Option<Injected>,
     failing_heads: u32,
+    before_append: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl MemoryLog {
@@ -83,6 +84,11 @@ impl MemoryLog {
     /// Makes every append end so from now on, or as it should again.
     pub fn keep_injecting(&self, outcome: Option<Injected>) {
         self.state().broken = outcome;
+    }
+
+    /// Has that done before every append, while it is waited for.
+    pub fn before_append(&self, done: impl FnMut() + Send + 'static) {
+        self.state().before_append = Some(Box::new(done));
     }
 
     /// Makes the next `count` reads of the head fail.
@@ -144,6 +150,9 @@ impl Port for MemoryLog {
         }
         let injected = {
             let mut state = self.state();
+            if let Some(done) = &mut state.before_append {
+                done();
+            }
             let injected = state.injected.pop_front().or(state.broken);
             if injected == Some(Injected::Conflict) || !state.accepts(term, expected, &rows) {
                 return Appended::Conflict;

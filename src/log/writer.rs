@@ -57,9 +57,6 @@ use tokio::time::Instant;
 const BATCH_MAX: usize = 256;
 /// How long a row that causes no sync may wait for company.
 const RIDE_AT_MOST: Duration = Duration::from_millis(200);
-/// How long a turn may take for the next one to be a caller's own, in microseconds: more than any disk takes that has no
-/// moving parts.
-const QUICK: Micros = 2_000;
 /// Rows that may wait for company; more are counted, not kept.
 const RIDERS_MAX: usize = 1024;
 /// How long the callers of a batch that may or may not be there wait for the truth before they are told that nobody
@@ -112,8 +109,6 @@ pub struct Writer<P> {
     world: World,
     jobs: Arc<Exit<Job>>,
     offer: turns::Offer,
-    /// Commands one after the other that came while no other did and were done quickly.
-    alone: u32,
     publish: Publish,
     riding: Vec<Submission>,
     riders: VecDeque<Refusal>,
@@ -123,6 +118,17 @@ pub struct Writer<P> {
     standing: Standing,
     doubt: Option<Doubt>,
     stepped_down: bool,
+    /// How long this turn has waited for the disk.
+    waited: Micros,
+}
+
+/// What a turn did.
+struct Done {
+    /// Nothing can come any more.
+    closed: bool,
+    commands: usize,
+    /// How long it waited for the disk, in microseconds.
+    waited: Micros,
 }
 
 /// One batch while it is made.
@@ -169,7 +175,6 @@ impl<P: Port> Writer<P> {
             world,
             jobs: Arc::new(jobs),
             offer,
-            alone: 0,
             publish,
             riding: Vec::new(),
             riders: VecDeque::new(),
@@ -179,6 +184,7 @@ impl<P: Port> Writer<P> {
             standing,
             doubt: None,
             stepped_down: false,
+            waited: 0,
         };
         (writer, ledger)
     }
@@ -195,8 +201,8 @@ impl<P: Port> Writer<P> {
         turns::Turns::new(self).run().await;
     }
 
-    /// Does what has been sent, and what is due; true when nothing can come any more. `came`: not only time has passed.
-    async fn turn(&mut self, came: bool) -> bool {
+    /// Does what has been sent, and what is due. `came`: not only time has passed.
+    async fn turn(&mut self, came: bool) -> Done {
         let (mut now, mut archiving) = (Vec::new(), Vec::new());
         for job in if came { self.jobs.take(BATCH_MAX) } else { Vec::new() } {
             match job {
@@ -208,18 +214,12 @@ impl<P: Port> Writer<P> {
         }
         let closed = self.jobs.is_closed() && self.jobs.waiting() == 0;
         let due = !came || closed || self.riding.len() >= BATCH_MAX;
-        let (commands, began) = (now.len(), self.world.now());
+        let commands = now.len();
         self.work(now, due).await;
-        self.alone = match commands {
-            _ if self.jobs.waiting() > 0 || self.world.now() - began > QUICK => 0,
-            0 => self.alone,
-            1 => self.alone.saturating_add(1),
-            _ => 0,
-        };
         for wanted in archiving {
             self.archive(wanted).await;
         }
-        closed
+        Done { closed, commands, waited: std::mem::take(&mut self.waited) }
     }
 
     /// When something is to be done even if nobody sends a command.
@@ -403,8 +403,10 @@ impl<P: Port> Writer<P> {
     async fn append(&mut self, mut batch: Batch) {
         let rows = std::mem::take(&mut batch.rows);
         let vault = std::mem::take(&mut batch.vault);
-        let expected = self.current.position;
-        match self.port.append(self.term, expected, rows, vault).await {
+        let (expected, began) = (self.current.position, self.world.now());
+        let appended = self.port.append(self.term, expected, rows, vault).await;
+        self.waited = self.world.now() - began;
+        match appended {
             Appended::Done => self.written(batch),
             Appended::Conflict => self.step_down(batch),
             Appended::NotWritten(error) => self.not_written(batch, &error),

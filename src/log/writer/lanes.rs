@@ -87,7 +87,7 @@ impl<T> Entrance<T> {
         self.0.0.arrived.notify_one();
     }
 
-    /// Lets something in, for who will tell, or take it out himself.
+    /// Lets something in, for who will tell, or see to it that it is taken out.
     pub fn put(&self, principal: &Arc<str>, what: T) -> Result<(), Refused> {
         let mut lanes = self.0.0.lock();
         if lanes.closed {
@@ -117,15 +117,9 @@ impl<T> Entrance<T> {
 pub struct Exit<T>(Arc<Shared<T>>);
 
 impl<T> Exit<T> {
-    /// Waits until something can be taken, or the lanes are closed.
-    pub async fn ready(&self) {
-        loop {
-            let arrived = self.0.arrived.notified();
-            if self.waiting() > 0 || self.is_closed() {
-                return;
-            }
-            arrived.await;
-        }
+    /// Waits until somebody tells that something came, or that nothing will any more.
+    pub async fn told(&self) {
+        self.0.arrived.notified().await;
     }
 
     /// How many wait.
@@ -231,13 +225,12 @@ mod tests {
         sent(&entrance, "a", 1);
         entrance.close();
         assert_eq!(entrance.send(&Arc::from("a"), "late".into()), Err(Refused::Closed));
-        exit.ready().await;
+        exit.told().await;
         assert_eq!(exit.take(9), ["a0"]);
-        exit.ready().await;
         assert!(exit.is_closed() && exit.waiting() == 0);
         let (entrance, exit) = lanes::<String>();
         drop(entrance);
-        exit.ready().await;
+        exit.told().await;
         assert!(exit.is_closed());
     }
 

@@ -88,15 +88,11 @@ impl Ledger {
             Refused::Full => codes::TOO_MANY_PENDING_TASKS(),
             Refused::Closed => stopped(),
         })?;
-        if !self.takes_turn() {
-            self.jobs.tell();
+        match self.offer.get().and_then(Weak::upgrade) {
+            Some(turn) => turn.begin(),
+            None => self.jobs.tell(), // the writer does not work yet
         }
         answered.await.unwrap_or_else(|_| Err(stopped()))
-    }
-
-    /// Does the writer's work itself, if that is free and nobody else comes.
-    fn takes_turn(&self) -> bool {
-        self.offer.get().and_then(Weak::upgrade).is_some_and(|turn| turn.take())
     }
 
     /// Sends a command that may wait for company and that nobody waits for.

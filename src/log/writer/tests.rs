@@ -5,9 +5,10 @@ use crate::command::{Call, Intent, Principal};
 use crate::log::memory::{Injected, MemoryLog};
 use crate::model::{ClassId, MODEL, message, network};
 use crate::value::{Ref, Value};
+use std::collections::HashSet;
 use std::io::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::thread::ThreadId;
 
 struct Bench {
@@ -403,25 +404,37 @@ async fn alone(bench: &Bench, published: &Mutex<Option<ThreadId>>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_comes_alone_does_the_work_and_a_crowd_is_served_too() {
-    let published = Arc::new(Mutex::new(None));
-    let noted = published.clone();
-    let note = move |_| *noted.lock().expect("no panics") = Some(std::thread::current().id());
+async fn who_comes_alone_does_the_work_and_so_does_one_of_a_crowd() {
+    let (published, in_crowd) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(HashSet::new())));
+    let (noted, together) = (published.clone(), in_crowd.clone());
+    let note = move |batch: Arc<Published>| {
+        let here = std::thread::current().id();
+        *noted.lock().expect("no panics") = Some(here);
+        if batch.events.len() > 1 {
+            together.lock().expect("no panics").insert(here);
+        }
+    };
     let bench = Arc::new(threaded(Box::new(note)).await);
+    let writers_own = publisher(&bench, &published, "the first is the thread's").await;
     let caller = bench.clone();
     tokio::spawn(async move { alone(&caller, &published).await }).await.expect("who comes alone is served");
     let crowd = (0..64).map(|nth| {
-        let bench = bench.clone();
+        let (bench, in_crowd) = (bench.clone(), in_crowd.clone());
+        let one_did = move || in_crowd.lock().expect("no panics").iter().any(|thread| *thread != writers_own);
         tokio::spawn(async move {
-            for round in 0..50 {
+            for round in 0..10_000 {
                 bench.create(&format!("crowd-{nth}-{round}"), "").await.expect("accepted");
+                if round > 20 && one_did() {
+                    return;
+                }
             }
+            panic!("nobody of a crowd did the work");
         })
     });
     for caller in crowd.collect::<Vec<_>>() {
         caller.await.expect("all are served");
     }
-    assert!(bench.networks() > 64 * 50);
+    assert!(bench.networks() > 64 * 20);
     let bench = Arc::into_inner(bench).expect("the callers are gone");
     let (published, folded, _) = bench.refold().await;
     assert_eq!(published.state_hash(), folded.state_hash());
@@ -473,20 +486,19 @@ async fn a_disk_that_stalls_in_a_callers_turn_keeps_nobody_from_the_sockets() {
     }
 }
 
-/// Behind a slow turn everybody is the thread's for a while, who comes alone too.
+/// Behind a slow append everybody is the thread's for a while, who comes alone too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_disk_is_waited_for_by_the_writers_own_thread() {
     let (published, slow) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
-    let clock = Arc::new(OnceLock::<World>::new());
-    let (noted, slows, world) = (published.clone(), slow.clone(), clock.clone());
-    let note = move |_| {
-        if slows.swap(false, Ordering::SeqCst) {
-            world.get().expect("set below").advance(Duration::from_micros(QUICK as u64 + 1));
-        }
-        *noted.lock().expect("no panics") = Some(std::thread::current().id());
-    };
+    let (noted, slows) = (published.clone(), slow.clone());
+    let note = move |_| *noted.lock().expect("no panics") = Some(std::thread::current().id());
     let bench = threaded(Box::new(note)).await;
-    clock.set(bench.ledger.world().clone()).unwrap_or_else(|_| unreachable!("set once"));
+    let world = bench.ledger.world().clone();
+    bench.port.before_append(move || {
+        if slows.swap(false, Ordering::SeqCst) {
+            world.advance(Duration::from_micros(turns::QUICK as u64 + 1));
+        }
+    });
     tokio::spawn(async move {
         alone(&bench, &published).await;
         slow.store(true, Ordering::SeqCst);
