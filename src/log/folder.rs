@@ -15,7 +15,7 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -31,11 +31,18 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(failure("cannot lock", &file, error)),
         }
         note_process(&mut lock).map_err(|error| failure("cannot write the lock file", &file, error))?;
-        Ok(Folder { path: path.to_path_buf(), _lock: lock })
+        Ok(Folder { path: path.to_path_buf(), lock })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for Folder {
+    /// To close the file is not enough: a program that is being started has this process's files until it begins.
+    fn drop(&mut self) {
+        drop(self.lock.unlock());
     }
 }
 
@@ -93,6 +100,17 @@ mod tests {
         assert!(refused.0.contains(&format!("in use by process {}", std::process::id())), "{refused}");
         drop(first);
         Folder::lock(&path).expect("free again");
+    }
+
+    /// As a program has it between its fork and its start.
+    #[test]
+    fn a_copy_of_the_lock_does_not_outlast_its_owner() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let first = Folder::lock(temporary.path()).expect("a free folder");
+        let copy = first.lock.try_clone().expect("a copy");
+        drop(first);
+        Folder::lock(temporary.path()).expect("free again");
+        drop(copy);
     }
 
     #[test]

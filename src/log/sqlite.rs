@@ -43,13 +43,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The writer's port to a log in SQLite.
 pub struct SqliteLog {
-    folder: Arc<Folder>,
     /// `None` only while it could not be opened again.
     connection: Option<Connection>,
     /// From the begin of an append until its outcome is known, be it by reading the head.
     unsettled: bool,
     reader: LogReader,
     checkpoints: Checkpoints,
+    /// Let go last.
+    folder: Arc<Folder>,
 }
 
 impl SqliteLog {
@@ -83,8 +84,8 @@ impl SqliteLog {
         self.reader.clone()
     }
 
-    /// The connection, with the triggers watching; opened again if an outcome is unknown. The old one is closed first: nothing may be written behind
-    /// the head that is read next.
+    /// The connection, with the triggers watching; opened again if an outcome is unknown. The old one is closed first:
+    /// nothing may be written behind the head that is read next.
     fn connected(&mut self) -> Result<&mut Connection, StorageError> {
         if self.unsettled {
             drop(self.connection.take());

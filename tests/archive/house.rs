@@ -1,9 +1,8 @@
 //! A log in a folder with its writer, in this process, that can end and begin again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 use xenledger::command::{Call, Command, Intent, Principal};
 use xenledger::log::archive::keeper::{Keeper, Rules};
 use xenledger::log::archive::{Archive, FOLDER};
@@ -11,7 +10,7 @@ use xenledger::log::rows::{Reading, Rows};
 use xenledger::log::sqlite::{LogReader, SqliteLog};
 use xenledger::log::verify::{Chain, verify};
 use xenledger::log::writer::{Ledger, Writer};
-use xenledger::log::{Hash, Head, Port, Row, StorageError};
+use xenledger::log::{Hash, Head, Port, Row};
 use xenledger::model::MODEL;
 use xenledger::value::Value;
 use xenledger::views::{View, past::forward, restore};
@@ -33,7 +32,7 @@ impl House {
     }
 
     async fn open(data: tempfile::TempDir) -> House {
-        let mut log = opened(data.path()).await;
+        let mut log = SqliteLog::open(data.path()).await.expect("the log");
         let (term, _) = log.open().await.expect("open");
         let folder = log.archive_in(None).await.expect("a folder");
         assert_eq!(folder, data.path().join(FOLDER));
@@ -124,18 +123,6 @@ impl House {
     pub async fn state_at(&self, position: u64) -> Hash {
         forward(&self.reader, View::default(), position, |_| ()).await.expect("folded").state_hash()
     }
-}
-
-/// Opens the log. A program that another test starts has all of this process's files until it begins, the lock of a log
-/// among them that is closed meanwhile: it is in use for a moment more.
-async fn opened(data: &Path) -> SqliteLog {
-    for _ in 0..10_000 {
-        match SqliteLog::open(data).await {
-            Err(StorageError(why)) if why.contains("is in use") => tokio::time::sleep(Duration::from_millis(1)).await,
-            opened => return opened.expect("the log"),
-        }
-    }
-    panic!("the log is in use");
 }
 
 /// A log that remembers behind which position somebody read.

@@ -102,7 +102,7 @@ impl Pace {
         };
         self.crowd = match done.commands {
             CROWD.. => (self.crowd + 1).min(2 * AFTER),
-            few if few < CROWD / 2 => self.crowd.saturating_sub(1),
+            few if few > 0 && few < CROWD / 2 => self.crowd.saturating_sub(1),
             _ => self.crowd,
         };
     }
@@ -280,6 +280,7 @@ mod tests {
             (Whose::Thread, row(AFTER, alone).chain([(1, 0, QUICK + 1)]).collect()),
             (Whose::Thread, row(AFTER - 1, crowd).collect()),
             (Whose::Callers, row(AFTER, crowd).collect()),
+            (Whose::Callers, row(AFTER, crowd).chain([(0, 0, 0)]).collect()),
             (Whose::Callers, row(AFTER, crowd).chain([(CROWD / 2, 0, 80)]).collect()),
             (Whose::Thread, row(AFTER, crowd).chain([(CROWD / 2 - 1, 0, 80)]).collect()),
             (Whose::Callers, row(99 * AFTER, crowd).chain(row(AFTER, (CROWD / 2 - 1, 30, 80))).collect()),
