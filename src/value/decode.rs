@@ -11,31 +11,57 @@ pub fn from_json(ty: Ty, json: &serde_json::Value) -> Option<Value> {
     Of(ty).deserialize(json).ok()
 }
 
-/// The record in the JSON text; what it does not name has its default.
-pub fn record(class: ClassId, text: &str) -> Result<Record, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let record = deserializer.deserialize_map(RecordOf(class))?;
-    deserializer.end()?;
-    Ok(record)
+/// Reads records of a class one after the other, each as a change to the one before: what both have alike is not written
+/// again, and in memory once.
+pub struct Series {
+    class: ClassId,
+    last: Record,
+    /// The fields that the last one named.
+    named: Vec<usize>,
 }
 
-struct RecordOf(ClassId);
+impl Series {
+    pub fn of(class: ClassId) -> Series {
+        Series { class, last: default_record(class).clone(), named: Vec::new() }
+    }
 
-impl<'de> Visitor<'de> for RecordOf {
-    type Value = Record;
+    pub fn class(&self) -> ClassId {
+        self.class
+    }
+
+    /// The record in the JSON text; what it does not name has its default.
+    pub fn next(&mut self, text: &str) -> Result<Record, serde_json::Error> {
+        let mut record = self.last.clone();
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let named = deserializer.deserialize_map(Onto(self.class, &mut record))?;
+        deserializer.end()?;
+        for &field in self.named.iter().filter(|field| !named.contains(field)) {
+            record.put(field, default_record(self.class)[field].clone());
+        }
+        (self.last, self.named) = (record.clone(), named);
+        Ok(record)
+    }
+}
+
+/// Reads a record's fields into one that is there; gives those that were named.
+struct Onto<'r>(ClassId, &'r mut Record);
+
+impl<'de> Visitor<'de> for Onto<'_> {
+    type Value = Vec<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a record of {}", self.0.name())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-        let mut record = default_record(self.0).clone();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<usize>, A::Error> {
         let fields = self.0.def().fields;
+        let mut named = Vec::with_capacity(fields.len());
         while let Some(name) = map.next_key::<&str>()? {
             let index = MODEL.field(self.0, name).ok_or_else(|| de::Error::custom(format!("no field {name}")))?;
-            record[index] = map.next_value_seed(Of(fields[index].ty))?;
+            self.1.put(index, map.next_value_seed(Of(fields[index].ty))?);
+            named.push(index);
         }
-        Ok(record)
+        Ok(named)
     }
 }
 
@@ -152,5 +178,55 @@ impl<'de> Visitor<'de> for OptionOf {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         Of(self.0).deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Behind whatever record another was read, it is the same one.
+    #[test]
+    fn a_record_of_a_series_is_as_if_it_were_read_alone() {
+        let texts = [
+            r#"{"name_label":"a","memory_target":1,"other_config":{"x":"1"}}"#,
+            r#"{"name_label":"b","memory_target":1,"other_config":{"x":"1"}}"#,
+            r#"{"name_label":"b"}"#,
+            "{}",
+            r#"{"other_config":{"x":"2"},"name_label":"b","blobs":{}}"#,
+            r#"{"name_label":"c","name_label":"a"}"#,
+        ];
+        let alone = |text: &str| Series::of(ClassId::VM).next(text).expect("a record");
+        for before in texts {
+            for text in texts {
+                let mut series = Series::of(ClassId::VM);
+                series.next(before).expect("a record");
+                assert!(series.next(r#"{"name_label":"z","nonsense":1}"#).is_err());
+                assert!(series.next(r#"{"name_label":"z","memory_target":"#).is_err());
+                assert_eq!(series.next(text).expect("a record"), alone(text), "{text} behind {before}");
+            }
+        }
+        let named = |text: &str, name: &str| {
+            let mut expected = default_record(ClassId::VM).clone();
+            expected[MODEL.field(ClassId::VM, "name_label").expect("a field")] = Value::text(name);
+            assert_eq!(alone(text), expected);
+        };
+        named(texts[2], "b");
+        named(texts[5], "a");
+    }
+
+    #[test]
+    fn what_two_records_of_a_series_have_alike_is_kept_once() {
+        let mut series = Series::of(ClassId::VM);
+        let [first, second] = ["a", "b"].map(|name| {
+            let text = format!(r#"{{"name_label":"{name}","name_description":"the same","other_config":{{"x":"1"}}}}"#);
+            series.next(&text).expect("a record")
+        });
+        let field = |name| MODEL.field(ClassId::VM, name).expect("a field");
+        match (&first[field("name_description")], &second[field("name_description")]) {
+            (Value::String(first), Value::String(second)) => assert!(Arc::ptr_eq(first, second)),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(first.differences(&second).collect::<Vec<_>>(), [field("name_label")]);
     }
 }

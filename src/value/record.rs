@@ -39,6 +39,13 @@ impl Record {
         self.blocks.iter().flat_map(|block| block.iter()).take(self.len)
     }
 
+    /// Has a value from now on; where it has it already, nothing is copied.
+    pub fn put(&mut self, field: usize, value: Value) {
+        if self[field] != value {
+            self[field] = value;
+        }
+    }
+
     /// Takes from another record of the same class what is equal, and so keeps it in memory once.
     pub fn share(&mut self, other: &Record) {
         for (mine, theirs) in self.blocks.iter_mut().zip(&other.blocks) {

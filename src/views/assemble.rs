@@ -8,7 +8,9 @@ use super::replay::Indexes;
 use super::{ClassView, Object, View, uuid_of};
 use crate::model::{CLASSES, ClassId};
 use crate::value::Ref;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 /// What a view is made of.
 pub struct Parts(Vec<ClassParts>);
@@ -44,36 +46,40 @@ impl Parts {
 impl View {
     /// The view that holds exactly these parts; its position is for the caller to set.
     pub fn assemble(parts: Parts) -> View {
-        let mut references = Vec::new();
-        let classes = CLASSES.iter().zip(parts.0).map(|(class, parts)| {
-            collect_references(class.id, &parts.objects, &mut references);
-            class_view(class.id, parts)
+        let (classes, relations) = thread::scope(|scope| {
+            let relations = scope.spawn(|| Relations::of(references(&parts)));
+            let classes = CLASSES.iter().zip(&parts.0).map(|(class, parts)| class_view(class.id, parts)).collect();
+            (classes, relations.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
-        let classes = classes.collect();
-        View { classes, relations: Relations::of(references), ..View::default() }
+        View { classes, relations, ..View::default() }
     }
 }
 
-fn class_view(class: ClassId, parts: ClassParts) -> ClassView {
-    let uuids = parts.objects.iter().filter_map(|object| Some((uuid_of(class, object)?, object.reference)));
+fn class_view(class: ClassId, parts: &ClassParts) -> ClassView {
+    let ClassParts { objects, deleted, floor } = parts;
+    let uuids = objects.iter().filter_map(|object| Some((uuid_of(class, object)?, object.reference)));
     ClassView {
         uuids: uuids.collect(),
-        names: Names::of(class, &parts.objects),
-        order: Order::of(&parts.objects),
+        names: Names::of(class, objects),
+        order: Order::of(objects),
         indexes: Indexes::Kept,
-        deleted: parts.deleted.into_iter().collect(),
-        floor: parts.floor,
-        objects: parts.objects.into_iter().map(|object| (object.reference, object)).collect(),
+        deleted: deleted.iter().copied().collect(),
+        floor: *floor,
+        objects: objects.iter().map(|object| (object.reference, object.clone())).collect(),
     }
 }
 
-fn collect_references(class: ClassId, objects: &[Arc<Object>], out: &mut Vec<(FieldId, Ref, Ref)>) {
-    for &field in &HOLDING[class as usize] {
-        let ty = class.def().fields[field].ty;
-        let id = FieldId(class, field as u16);
-        for object in objects {
-            let targets = object.record[field].references(ty);
-            out.extend(targets.into_iter().map(|target| (id, target, object.reference)));
+/// All references from one object to another.
+fn references(parts: &Parts) -> Vec<(FieldId, Ref, Ref)> {
+    let mut found = Vec::new();
+    for (class, ClassParts { objects, .. }) in CLASSES.iter().zip(&parts.0) {
+        for &field in &HOLDING[class.id as usize] {
+            let id = FieldId(class.id, field as u16);
+            for object in objects {
+                let targets = object.record[field].references(class.fields[field].ty);
+                found.extend(targets.into_iter().map(|target| (id, target, object.reference)));
+            }
         }
     }
+    found
 }

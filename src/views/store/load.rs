@@ -3,11 +3,16 @@
 use super::{FILE, StoreError, schema};
 use crate::log::{Hash, Head, hash};
 use crate::model::{ClassId, MODEL};
-use crate::value::{Micros, Record, Ref, decode};
+use crate::value::decode::Series;
+use crate::value::{Micros, Ref};
 use crate::views::{Object, Parts, View};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use futures_util::stream::TryChunksError;
+use futures_util::{StreamExt, TryStreamExt};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions, Connection, Row};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,8 +93,12 @@ pub async fn read(data: &Path) -> Result<Stored, StoreError> {
     Ok(Stored { view, mark, trusted })
 }
 
-/// Rows that SQLite's thread may be ahead of the decoding.
+/// Rows that SQLite's thread may be ahead.
 const ROWS_AHEAD: usize = 1024;
+/// Rows that are decoded by one thread, and how many threads do so at once: SQLite gives rows as fast as two read what they
+/// say.
+const ROWS_AT_ONCE: usize = 256;
+const DECODED_AT_ONCE: usize = 2;
 
 async fn read_meta(connection: &mut SqliteConnection) -> Result<(Mark, bool), sqlx::Error> {
     type Meta = (i64, i64, i64, i64, Vec<u8>, bool, String);
@@ -105,27 +114,38 @@ async fn read_meta(connection: &mut SqliteConnection) -> Result<(Mark, bool), sq
     Ok((Mark { lineage: lineage as u64, position: position as u64, time, hash }, trusted))
 }
 
+/// Reads the objects.
 async fn read_objects(connection: &mut SqliteConnection, parts: &mut Parts) -> Result<(), sqlx::Error> {
-    use futures_util::TryStreamExt;
-    let mut rows =
-        sqlx::query("SELECT class, ref, created, modified, record FROM object ORDER BY class, ref").fetch(connection);
-    let mut classes = Classes::default();
-    let mut previous: Option<(ClassId, Record)> = None;
-    while let Some(row) = rows.try_next().await? {
-        let class = classes.find(row.try_get(0)?)?;
-        let reference = reference(row.try_get(1)?)?;
-        let text: &str = row.try_get(4)?;
-        let mut record = decode::record(class, text)
-            .map_err(|error| damaged(format!("the record of {class:?} {reference}: {error}")))?;
-        match &previous {
-            Some((of, previous)) if *of == class => record.share(previous),
-            _ => {}
-        }
-        previous = Some((class, record.clone()));
-        let (created, modified) = (row.try_get::<i64, _>(2)? as u64, row.try_get::<i64, _>(3)? as u64);
-        parts.object(class, Arc::new(Object { reference, created, modified, record }));
+    let sql = "SELECT class, ref, created, modified, record FROM object ORDER BY class, ref";
+    let rows = sqlx::query(sql).fetch(connection).try_chunks(ROWS_AT_ONCE);
+    let decoded = rows.map(|rows| async {
+        let rows = rows.map_err(|TryChunksError(_, error)| error)?;
+        let decoded = tokio::task::spawn_blocking(move || objects(&rows)).await;
+        decoded.unwrap_or_else(|ended| resume_unwind(ended.into_panic()))
+    });
+    let mut decoded = pin!(decoded.buffered(DECODED_AT_ONCE));
+    while let Some(objects) = decoded.try_next().await? {
+        objects.into_iter().for_each(|(class, object)| parts.object(class, object));
     }
     Ok(())
+}
+
+/// What rows say that follow one another.
+fn objects(rows: &[SqliteRow]) -> Result<Vec<(ClassId, Arc<Object>)>, sqlx::Error> {
+    let (mut classes, mut series) = (Classes::default(), None);
+    let object = |row: &SqliteRow| {
+        let class = classes.find(row.try_get(0)?)?;
+        let reference = reference(row.try_get(1)?)?;
+        let series = match &mut series {
+            Some(series) if Series::class(series) == class => series,
+            other => other.insert(Series::of(class)),
+        };
+        let record = series.next(row.try_get(4)?);
+        let record = record.map_err(|error| damaged(format!("the record of {class:?} {reference}: {error}")))?;
+        let (created, modified) = (row.try_get::<i64, _>(2)? as u64, row.try_get::<i64, _>(3)? as u64);
+        Ok((class, Arc::new(Object { reference, created, modified, record })))
+    };
+    rows.iter().map(object).collect()
 }
 
 async fn read_deleted(connection: &mut SqliteConnection, parts: &mut Parts) -> Result<(), sqlx::Error> {
