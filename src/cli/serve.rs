@@ -18,12 +18,12 @@ use crate::gateway::identity::Identity;
 use crate::gateway::listen::{Connections, DRAIN_WAIT, Endpoint, Listener};
 use crate::gateway::local::Wish;
 use crate::gateway::{Gateway, Parts};
-use crate::log::Port;
 use crate::log::archive::keeper::Keeper;
 use crate::log::notary::{self, Notary};
 use crate::log::signed::{self, Signer};
 use crate::log::sqlite::{LogReader, SqliteLog};
 use crate::log::writer::{Ledger, Published, Writer};
+use crate::log::{Port, StorageError};
 use crate::model::{ClassId, host};
 use crate::reconcile::replicate::Replicator;
 use crate::reconcile::{Reconciler, timers};
@@ -32,9 +32,10 @@ use crate::subscribe::feed::Feed;
 use crate::subscribe::push::Push;
 use crate::subscribe::push::address::Allowed;
 use crate::subscribe::push::post::Post;
+use crate::views::View;
 use crate::views::past::Past;
-use crate::views::restore::restore;
-use crate::views::store::Follower;
+use crate::views::restore::restore_from;
+use crate::views::store::{self, Follower};
 use crate::world::World;
 use anyhow::Context;
 use std::net::SocketAddr;
@@ -120,11 +121,11 @@ pub enum LogFormat {
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let world = World::real();
     let stop = CancellationToken::new();
-    let mut log = SqliteLog::open(&args.data).await?;
+    let (mut log, kept) = opened(&args.data).await?;
     let (term, _) = log.open().await?;
     let archives = log.archive_in(args.archives.archive.as_deref()).await?;
     let reader = log.reader();
-    let (mut view, restored) = restore(&reader, &args.data, super::rebuilding()).await?;
+    let (mut view, restored) = restore_from(kept, &reader, super::rebuilding()).await?;
     tracing::info!(position = view.position, folded = restored.folded, "the view is there");
     let new = view.position == 0;
     if new {
@@ -217,6 +218,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     writing.await.context("the writer")?;
     store.close().await;
     if wish == Wish::Restart { Err(begin_anew()) } else { Ok(()) }
+}
+
+/// The log, and what the store has. Behind a crash SQLite goes through what it wrote ahead of a file before it gives
+/// anything of it; here it does so with both at once.
+async fn opened(data: &Path) -> Result<(SqliteLog, Option<View>), StorageError> {
+    let kept = async { Ok(store::load(data).await) };
+    // The log comes first: it locks the folder, and who may not have that loads nothing.
+    tokio::try_join!(biased; SqliteLog::open(data), kept)
 }
 
 /// What posts events to destinations.

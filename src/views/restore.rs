@@ -25,13 +25,18 @@ pub struct How {
 }
 
 /// Restores the view of a data folder at the log's present end. `progress` hears position and end, page by page.
-pub async fn restore(
+pub async fn restore(reader: &LogReader, data: &Path, progress: impl FnMut(u64, u64)) -> Result<(View, How), Broken> {
+    restore_from(store::load(data).await, reader, progress).await
+}
+
+/// The same from what the store had, for who has loaded it already.
+pub async fn restore_from(
+    kept: Option<View>,
     reader: &LogReader,
-    data: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<(View, How), Broken> {
     let head = reader.head().await?;
-    let (view, chain, stored) = match from_store(reader, data).await? {
+    let (view, chain, stored) = match confirmed(kept, reader).await? {
         Some((view, chain)) => {
             let mark = Mark::of(&view);
             (view, chain, Some(mark))
@@ -77,15 +82,12 @@ pub fn told() -> impl FnMut(u64, u64) {
 
 /// The view in the store, if the log has its last event.
 pub async fn stored(reader: &LogReader, data: &Path) -> Result<Option<View>, Broken> {
-    Ok(from_store(reader, data).await?.map(|(view, _)| view))
+    Ok(confirmed(store::load(data).await, reader).await?.map(|(view, _)| view))
 }
 
-/// The view in the store, if the log has its last event, and the chain behind that event.
-async fn from_store(reader: &LogReader, data: &Path) -> Result<Option<(View, Chain)>, Broken> {
-    let Some(view) = store::load(data).await else { return Ok(None) };
-    if view.position == 0 {
-        return Ok(None);
-    }
+/// What the store had, if the log has its last event, and the chain behind that event.
+async fn confirmed(kept: Option<View>, reader: &LogReader) -> Result<Option<(View, Chain)>, Broken> {
+    let Some(view) = kept.filter(|view| view.position > 0) else { return Ok(None) };
     let rows = reader.read(view.position - 1, 1).await?;
     match rows.first() {
         Some(row) if (row.position, row.lineage, row.hash) == (view.position, view.lineage, view.hash) => {
