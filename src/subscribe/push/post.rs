@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -32,7 +33,8 @@ const ANSWER_MAX: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct Post {
     allowed: Allowed,
-    tls: Arc<ClientConfig>,
+    /// Made when the first post needs it: to read what the machine believes is a hundred files and more.
+    tls: Arc<OnceCell<Arc<ClientConfig>>>,
 }
 
 /// How a post ended.
@@ -60,21 +62,19 @@ impl Drop for Open {
 impl Post {
     /// Believes the certificates that this machine believes.
     pub fn new(allowed: Allowed) -> Post {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        found.errors.iter().for_each(|error| tracing::debug!(%error, "a certificate of the system was not read"));
-        roots.add_parsable_certificates(found.certs);
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("BUG: the provider has the default versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Post::with_tls(allowed, Arc::new(config))
+        Post { allowed, tls: Arc::default() }
     }
 
     pub fn with_tls(allowed: Allowed, tls: Arc<ClientConfig>) -> Post {
-        Post { allowed, tls }
+        Post { allowed, tls: Arc::new(OnceCell::new_with(Some(tls))) }
+    }
+
+    /// What connects with TLS.
+    async fn tls(&self) -> Result<TlsConnector, String> {
+        let read = || async { tokio::task::spawn_blocking(believed).await.map(Arc::new) };
+        let config =
+            self.tls.get_or_try_init(read).await.map_err(|error| format!("this machine's certificates: {error}"))?;
+        Ok(TlsConnector::from(config.clone()))
     }
 
     /// Posts a letter, on the open connection if that leads there.
@@ -147,7 +147,7 @@ impl Post {
                 stream.set_nodelay(true).map_err(|error| error.to_string())?;
                 if *tls {
                     let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
-                    let connected = TlsConnector::from(self.tls.clone()).connect(name, stream).await;
+                    let connected = self.tls().await?.connect(name, stream).await;
                     begin(connected.map_err(|error| format!("{host}: {error}"))?).await?
                 } else {
                     begin(stream).await?
@@ -156,6 +156,20 @@ impl Post {
         };
         Ok(Open { destination: destination.to_string(), sender, task })
     }
+}
+
+/// Believes the certificates that this machine believes.
+fn believed() -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    found.errors.iter().for_each(|error| tracing::debug!(%error, "a certificate of the system was not read"));
+    roots.add_parsable_certificates(found.certs);
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("BUG: the provider has the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -216,4 +230,19 @@ fn asked_pause(text: &str, now: Micros) -> Option<Duration> {
     }
     let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
     Some(Duration::from_micros(u64::try_from(at.as_microsecond() - now).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_machine_believes_is_read_once_and_when_it_is_needed() {
+        let post = Post::new(Allowed { private: false, plain: false });
+        assert!(!post.tls.initialized());
+        post.tls().await.expect("a machine believes somebody, or nobody");
+        let first = post.tls.get().cloned().expect("it was needed");
+        post.clone().tls().await.expect("it is there");
+        assert!(post.tls.get().is_some_and(|again| Arc::ptr_eq(again, &first)));
+    }
 }
