@@ -114,7 +114,7 @@ async fn read_meta(connection: &mut SqliteConnection) -> Result<(Mark, bool), sq
     Ok((Mark { lineage: lineage as u64, position: position as u64, time, hash }, trusted))
 }
 
-/// Reads the objects.
+/// Reads the objects, in the table's order: each piece of it is decoded on another thread while SQLite's goes on.
 async fn read_objects(connection: &mut SqliteConnection, parts: &mut Parts) -> Result<(), sqlx::Error> {
     let sql = "SELECT class, ref, created, modified, record FROM object ORDER BY class, ref";
     let rows = sqlx::query(sql).fetch(connection).try_chunks(ROWS_AT_ONCE);
@@ -130,7 +130,7 @@ async fn read_objects(connection: &mut SqliteConnection, parts: &mut Parts) -> R
     Ok(())
 }
 
-/// What rows say that follow one another.
+/// What rows say that follow one another: classes come in runs, and in each a record is much like the one before.
 fn objects(rows: &[SqliteRow]) -> Result<Vec<(ClassId, Arc<Object>)>, sqlx::Error> {
     let (mut classes, mut series) = (Classes::default(), None);
     let object = |row: &SqliteRow| {
