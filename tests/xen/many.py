@@ -9,7 +9,7 @@ from statistics import median
 
 import XenAPI
 from harness import case
-from house import Guest, say
+from house import LOG, Guest, say
 from truth import domains
 
 LONG = "XENLEDGER_LONG" in os.environ
@@ -53,7 +53,7 @@ def the_server_takes_little_time_of_its_own(house):
         follows = [row for row in rows if row.get("cause") == began["position"]]
         ended = next(row for row in follows if "power_state" in str(row["changes"]))
         began, ended = began["time"], ended["time"]
-        lines = house.run("tail -n 1000 /data/server.log").splitlines()
+        lines = house.run("tail -n 1000 " + LOG).splitlines()
         lines = [line for line in lines if began < line[: len(began)] < ended]
         xl = [line[: len(began)] for line in lines if re.search("xl (begun|ended)", line)]
         assert len(xl) >= 2, "the server's log says nothing of xl: %s" % lines

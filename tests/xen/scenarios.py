@@ -14,8 +14,9 @@ import time
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients"))
 
 from harness import CASES, binary, run
-from house import PASSWORD, House, repeated, say
+from house import PASSWORD, House, say
 from lab import Lab
+from repeated import repeated
 
 
 def hold(house):

@@ -1,0 +1,46 @@
+"""What a case that failed shows, and when it begins anew."""
+
+import emulator
+from house import CONSOLES, LOG, say
+
+REPEATED_MAX = 2
+MARK = "/data/case-began"
+# Of each of those that are shown.
+LINES = 60
+
+
+def repeated(function):
+    """A case that begins anew when it failed and the emulated processor had failed a guest meanwhile, but not for ever. One
+    that fails shows what was behind it, and leaves nothing to the next."""
+
+    def case(house):
+        for left in reversed(range(REPEATED_MAX + 1)):
+            since, slips = marked(house), emulator.slips(house)
+            try:
+                return function(house)
+            except Exception as error:  # however it failed
+                slipped = emulator.slips(house) > slips
+                show_what_came(house, since)
+                try:
+                    house.clear()
+                except Exception as more:
+                    say("what it left is still there: %s" % more)
+                if not (slipped and left):
+                    raise
+                say("!!! the emulated processor failed a guest; once more, after: %s" % error)
+
+    return case
+
+
+def marked(house):
+    """Where the hypervisor's console is now. What dom0's files are given later is newer than the mark."""
+    house.run("touch " + MARK)
+    return len(house.lab.said())
+
+
+def show_what_came(house, since):
+    """The end of what the hypervisor, the server and the guests have said since then."""
+    newer = "find %s %s -type f -newer %s" % (LOG, CONSOLES, MARK)
+    files = newer + " | while read -r file; do echo \"$file:\"; tail -n %d \"$file\"; done" % LINES
+    for line in ["the hypervisor:", *house.lab.said(since).splitlines()[-LINES:], *house.run(files).splitlines()]:
+        say("| " + line)
