@@ -172,6 +172,7 @@ impl Observer {
     /// What ended is told of, and cleared away once the view knows, unless something follows on it that does so.
     async fn look_at_ended(&self, since: u64, vm: &Object, uuid: Ref, machine: &Machine) {
         if !is_over(vm) {
+            tracing::info!(machine = %uuid.uuid_text(), domid = machine.domid, how = ?machine.power, "a machine ended by itself");
             self.tell(vm, since, GONE, end(machine.power)).await;
         }
         let view = self.reporter.ledger.view();
