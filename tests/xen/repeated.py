@@ -40,7 +40,7 @@ def marked(house):
 
 def show_what_came(house, since):
     """The end of what the hypervisor, the server and the guests have said since then."""
-    newer = "find %s %s -type f -newer %s" % (LOG, CONSOLES, MARK)
+    newer = "find %s %s/guest-*.log -newer %s" % (LOG, CONSOLES, MARK)
     files = newer + " | while read -r file; do echo \"$file:\"; tail -n %d \"$file\"; done" % LINES
     for line in ["the hypervisor:", *house.lab.said(since).splitlines()[-LINES:], *house.run(files).splitlines()]:
         say("| " + line)
