@@ -11,13 +11,11 @@ a dom0 without the server, up to nine in five minutes (QEMU 7.2). They die in tw
 
 import re
 
-from house import CONSOLES
+TRIPLE_FAULT = r"\bd\d+v\d+ Triple fault"
+DELIVERED_TWICE = r"RIP: 0010:asm_\w+\+0x0/"
+SLIP = re.compile("%s|%s" % (TRIPLE_FAULT, DELIVERED_TWICE))
 
-TRIPLE_FAULT = re.compile(r"\bd\d+v\d+ Triple fault")
-DELIVERED_TWICE = r"RIP: 0010:asm_[a-z0-9_]*[+]0x0/"
 
-
-def slips(house):
-    """How often that has been seen so far."""
-    counted = "cat %s/guest-*.log 2>/dev/null | grep -a -c '%s' || true" % (CONSOLES, DELIVERED_TWICE)
-    return len(TRIPLE_FAULT.findall(house.lab.said())) + int(house.run(counted))
+def slipped(said):
+    """Whether that is in what the hypervisor and the guests have said."""
+    return SLIP.search(said) is not None

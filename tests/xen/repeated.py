@@ -5,7 +5,7 @@ from house import CONSOLES, LOG, say
 
 REPEATED_MAX = 2
 MARK = "/data/case-began"
-# Of each of those that are shown.
+# Of each of dom0's files that are shown.
 LINES = 60
 
 
@@ -15,15 +15,18 @@ def repeated(function):
 
     def case(house):
         for left in reversed(range(REPEATED_MAX + 1)):
-            since, slips = marked(house), emulator.slips(house)
+            since = marked(house)
             try:
                 return function(house)
             except Exception as error:  # however it failed
-                slipped = emulator.slips(house) > slips
-                show_what_came(house, since)
+                slipped = False
                 try:
+                    came = what_came(house, since)
+                    slipped = emulator.slipped(came)
+                    for line in came.splitlines():
+                        say("| " + line)
                     house.clear()
-                except Exception as more:
+                except Exception as more:  # dom0 may be what failed
                     say("what it left is still there: %s" % more)
                 if not (slipped and left):
                     raise
@@ -38,9 +41,8 @@ def marked(house):
     return len(house.lab.said())
 
 
-def show_what_came(house, since):
-    """The end of what the hypervisor, the server and the guests have said since then."""
+def what_came(house, since):
+    """What the hypervisor has said since then, and the end of what the server and the guests have."""
     newer = "find %s %s/guest-*.log -newer %s" % (LOG, CONSOLES, MARK)
     files = newer + " | while read -r file; do echo \"$file:\"; tail -n %d \"$file\"; done" % LINES
-    for line in ["the hypervisor:", *house.lab.said(since).splitlines()[-LINES:], *house.run(files).splitlines()]:
-        say("| " + line)
+    return "the hypervisor:\n%s\n%s" % (house.lab.said(since), house.run(files))
